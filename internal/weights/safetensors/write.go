@@ -50,13 +50,42 @@ func WriteSparse(path string, tensors []weights.Tensor) error {
 	})
 }
 
+// WriteIndex writes the index of a checkpoint in shards: the shard of each tensor, and
+// the bytes that all tensors take together. Like Write, it writes the whole file or none.
+func WriteIndex(path string, shardOf map[string]string, totalSize int64) error {
+	b, err := json.MarshalIndent(map[string]any{
+		"metadata":   map[string]int64{"total_size": totalSize},
+		"weight_map": shardOf,
+	}, "", "  ")
+	if err != nil {
+		return err
+	}
+	return writeFile(path, func(f *os.File) error {
+		_, err := f.Write(append(b, '\n'))
+		return err
+	})
+}
+
 // write writes the length, the header and what data writes, which gets the size of
-// the data in bytes, through a temporary file in the same folder.
-func write(path string, tensors []weights.Tensor, data func(f *os.File, size int64) error) (err error) {
+// the data in bytes.
+func write(path string, tensors []weights.Tensor, data func(f *os.File, size int64) error) error {
 	header, size, err := formatHeader(tensors)
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
+	return writeFile(path, func(f *os.File) error {
+		if _, err := f.Write(binary.LittleEndian.AppendUint64(nil, uint64(len(header)))); err != nil {
+			return err
+		}
+		if _, err := f.Write(header); err != nil {
+			return err
+		}
+		return data(f, size)
+	})
+}
+
+// writeFile writes a file through a temporary one in the same folder.
+func writeFile(path string, content func(f *os.File) error) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.tmp")
 	if err != nil {
 		return err
@@ -67,13 +96,7 @@ func write(path string, tensors []weights.Tensor, data func(f *os.File, size int
 			os.Remove(f.Name())
 		}
 	}()
-	if _, err := f.Write(binary.LittleEndian.AppendUint64(nil, uint64(len(header)))); err != nil {
-		return err
-	}
-	if _, err := f.Write(header); err != nil {
-		return err
-	}
-	if err := data(f, size); err != nil {
+	if err := content(f); err != nil {
 		return err
 	}
 	if err := f.Chmod(0o644); err != nil { // CreateTemp's 0600 is for secrets
