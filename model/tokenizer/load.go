@@ -1,0 +1,417 @@
+package tokenizer
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"unicode/utf8"
+)
+
+// Limits on what a file may claim. Gemma 4 has a 32 MB file, 262,144 tokens of
+// at most 93 bytes and 514,906 merges; the limits leave room for four times
+// that and more, and keep a hostile file from filling the memory.
+const (
+	maxFile   = 256 << 20 // bytes
+	maxTokens = 1 << 20
+	maxMerges = 1 << 22
+	maxToken  = 1 << 10 // bytes
+)
+
+const (
+	spaceMark   = "▁" // U+2581 stands for a space inside tokens
+	byteMissing = -1
+)
+
+// Open reads a tokenizer.json. The error names the file and the place; it
+// wraps a [FormatError] if the file is broken and an [UnsupportedError] if it
+// describes a tokenizer that is not of Gemma's kind.
+//
+// Truncation, padding and post-processing in the file are not carried out:
+// Encode gives the ids of the text alone, and who asks for a prompt writes
+// <bos> itself.
+func Open(path string) (*Tokenizer, error) {
+	data, err := readFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("tokenizer: %w", err)
+	}
+	t, err := parse(data)
+	if err != nil {
+		return nil, fmt.Errorf("tokenizer: %s: %w", path, err)
+	}
+	return t, nil
+}
+
+func readFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s: %w", path, FormatError("not a regular file"))
+	case info.Size() > maxFile:
+		return nil, fmt.Errorf("%s: %w", path, FormatError(fmt.Sprintf("%d bytes, more than %d", info.Size(), maxFile)))
+	}
+	data := make([]byte, info.Size())
+	if _, err := io.ReadFull(f, data); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return data, nil
+}
+
+// loader collects what a file says, in any order of its keys, until the
+// Tokenizer can be built.
+type loader struct {
+	jsonReader
+	names  []byte  // the vocabulary's strings, one after the other
+	ends   []int   // where each ends in names
+	ids    []int32 // its id
+	merges []byte  // the "merges" value: readable once the vocabulary is known
+	start  int     // where merges begins in the file, for error messages
+	added  []addedToken
+
+	kind         string // model.type
+	unk          string
+	byteFallback bool
+	normalizer   []byte // JSON
+	preTokenizer []byte
+	decoder      []byte
+}
+
+type addedToken struct {
+	content                           string
+	id                                int32
+	special, normalized               bool
+	singleWord, leftStrip, rightStrip bool
+}
+
+// parse builds a Tokenizer from the bytes of a tokenizer.json.
+func parse(data []byte) (*Tokenizer, error) {
+	if !utf8.Valid(data) {
+		return nil, FormatError("not UTF-8 text")
+	}
+	l := &loader{jsonReader: jsonReader{data: data}}
+	l.file()
+	l.end()
+	if l.err != nil {
+		return nil, l.err
+	}
+	if err := l.checkKind(); err != nil {
+		return nil, err
+	}
+	t, err := l.vocabulary()
+	if err != nil {
+		return nil, err
+	}
+	if err := l.addedTokens(t); err != nil {
+		return nil, err
+	}
+	if err := l.byteTokens(t); err != nil {
+		return nil, err
+	}
+	if err := l.mergeTable(t); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+func (l *loader) file() {
+	l.fields(func(key string) {
+		switch key {
+		case "added_tokens":
+			l.array(l.addedToken)
+		case "normalizer":
+			l.normalizer = l.skip()
+		case "pre_tokenizer":
+			l.preTokenizer = l.skip()
+		case "decoder":
+			l.decoder = l.skip()
+		case "model":
+			l.model()
+		default: // version, truncation, padding, post_processor
+			l.skip()
+		}
+	})
+}
+
+func (l *loader) addedToken() {
+	if len(l.added) == maxTokens {
+		l.fail("more than %d added tokens", maxTokens)
+		return
+	}
+	a := addedToken{id: -1}
+	l.fields(func(key string) {
+		switch key {
+		case "id":
+			a.id = l.id()
+		case "content":
+			a.content = l.text()
+		case "special":
+			a.special = l.flag()
+		case "normalized":
+			a.normalized = l.flag()
+		case "single_word":
+			a.singleWord = l.flag()
+		case "lstrip":
+			a.leftStrip = l.flag()
+		case "rstrip":
+			a.rightStrip = l.flag()
+		default:
+			l.skip()
+		}
+	})
+	if l.err == nil && (a.id < 0 || a.content == "" || len(a.content) > maxToken) {
+		l.fail("added token without an id or a content of 1 to %d bytes", maxToken)
+	}
+	l.added = append(l.added, a)
+}
+
+func (l *loader) model() {
+	l.fields(func(key string) {
+		switch key {
+		case "type":
+			l.kind = l.text()
+		case "vocab":
+			l.object(l.vocabEntry)
+		case "merges":
+			l.peek()
+			l.start = l.pos
+			l.merges = l.skip()
+		case "unk_token":
+			l.unk = l.text()
+		case "byte_fallback":
+			l.byteFallback = l.flag()
+		case "dropout", "continuing_subword_prefix", "end_of_word_suffix", "ignore_merges":
+			switch v := string(l.skip()); v {
+			case "null", "false", `""`, "0", "0.0", "":
+			default:
+				l.unsupported("model.%s %.40s", key, v)
+			}
+		default: // fuse_unk: no unknown is ever produced
+			l.skip()
+		}
+	})
+}
+
+func (l *loader) unsupported(format string, args ...any) {
+	if l.err == nil {
+		l.err = UnsupportedError(fmt.Sprintf(format, args...))
+	}
+}
+
+func (l *loader) vocabEntry(key []byte) {
+	if len(l.ids) == maxTokens {
+		l.fail("more than %d tokens", maxTokens)
+		return
+	}
+	if len(key) == 0 || len(key) > maxToken {
+		l.fail("token of %d bytes, want 1 to %d", len(key), maxToken)
+		return
+	}
+	l.names = append(l.names, key...)
+	l.ends = append(l.ends, len(l.names))
+	l.ids = append(l.ids, l.id())
+}
+
+// checkKind accepts what Gemma's files say and names what else they might.
+func (l *loader) checkKind() error {
+	if l.kind != "BPE" {
+		return UnsupportedError(fmt.Sprintf("model type %q, want BPE", l.kind))
+	}
+	if !l.byteFallback {
+		return UnsupportedError("model without byte_fallback")
+	}
+	for _, part := range []struct {
+		name string
+		got  []byte
+		want string
+	}{
+		{"normalizer", l.normalizer, `{"type":"Replace","pattern":{"String":" "},"content":"▁"}`},
+		{"decoder", l.decoder, `{"type":"Sequence","decoders":[{"type":"Replace","pattern":{"String":"▁"},"content":" "},{"type":"ByteFallback"},{"type":"Fuse"}]}`},
+	} {
+		if !sameJSON(part.got, part.want) {
+			return UnsupportedError(fmt.Sprintf("%s %.200s", part.name, orNull(part.got)))
+		}
+	}
+	// It splits at spaces, and the normaliser leaves none.
+	split := `{"type":"Split","pattern":{"String":" "},"behavior":"MergedWithPrevious","invert":false}`
+	if !sameJSON(l.preTokenizer, split) && string(orNull(l.preTokenizer)) != "null" {
+		return UnsupportedError(fmt.Sprintf("pre_tokenizer %.200s", l.preTokenizer))
+	}
+	return nil
+}
+
+func orNull(b []byte) []byte {
+	if len(b) == 0 {
+		return []byte("null")
+	}
+	return b
+}
+
+// sameJSON reports whether got is the JSON value want, in any order of keys
+// and with any spacing.
+func sameJSON(got []byte, want string) bool {
+	var g, w any
+	if json.Unmarshal(got, &g) != nil || json.Unmarshal([]byte(want), &w) != nil {
+		return false
+	}
+	a, _ := json.Marshal(g)
+	b, _ := json.Marshal(w)
+	return bytes.Equal(a, b)
+}
+
+// vocabulary makes the table of tokens: added tokens may stand in the
+// vocabulary or continue it, and together the ids are 0 … n − 1.
+func (l *loader) vocabulary() (*Tokenizer, error) {
+	names := string(l.names)
+	known := make(map[string]int32, len(l.ids)+len(l.added))
+	start := 0
+	for i, id := range l.ids {
+		name := names[start:l.ends[i]]
+		start = l.ends[i]
+		if _, twice := known[name]; twice {
+			return nil, FormatError(fmt.Sprintf("model.vocab: token %q occurs twice", name))
+		}
+		known[name] = id
+	}
+	for _, a := range l.added {
+		if id, ok := known[a.content]; ok && id != a.id {
+			return nil, FormatError(fmt.Sprintf("added_tokens: %q has id %d, and %d elsewhere", a.content, a.id, id))
+		}
+		known[a.content] = a.id
+	}
+	t := &Tokenizer{ids: known, tokens: make([]string, len(known))}
+	for name, id := range known {
+		if int(id) >= len(known) {
+			return nil, FormatError(fmt.Sprintf("token %q has id %d, and there are only %d tokens", name, id, len(known)))
+		}
+		if other := t.tokens[id]; other != "" {
+			return nil, FormatError(fmt.Sprintf("id %d stands for both %q and %q", id, min(name, other), max(name, other)))
+		}
+		t.tokens[id] = name
+	}
+	if _, ok := known[l.unk]; !ok && l.unk != "" {
+		return nil, FormatError(fmt.Sprintf("unk_token %q is not in the vocabulary", l.unk))
+	}
+	return t, nil
+}
+
+// addedTokens fills the tries and marks the special ones.
+func (l *loader) addedTokens(t *Tokenizer) error {
+	t.special = make([]bool, len(t.tokens))
+	seen := make(map[string]bool, len(l.added))
+	for _, a := range l.added {
+		switch {
+		case seen[a.content]:
+			return FormatError(fmt.Sprintf("added token %q occurs twice", a.content))
+		case a.singleWord || a.leftStrip || a.rightStrip:
+			return UnsupportedError(fmt.Sprintf("added token %q with single_word, lstrip or rstrip", a.content))
+		}
+		seen[a.content] = true
+		t.special[a.id] = a.special
+		if a.normalized {
+			t.normalized.add(normalize(a.content), a.id)
+		} else {
+			t.raw.add(a.content, a.id)
+		}
+	}
+	return nil
+}
+
+// byteTokens finds <0x00> … <0xFF>. All must be there, so that any text can
+// be spelled and the unknown token is never needed.
+func (l *loader) byteTokens(t *Tokenizer) error {
+	t.byteOf = make([]int16, len(t.tokens))
+	for i := range t.byteOf {
+		t.byteOf[i] = byteMissing
+	}
+	for b := range t.byteID {
+		name := fmt.Sprintf("<0x%02X>", b)
+		id, ok := t.ids[name]
+		if !ok {
+			return UnsupportedError(fmt.Sprintf("byte_fallback without the token %s", name))
+		}
+		if t.special[id] {
+			return FormatError(fmt.Sprintf("byte token %s is marked as special", name))
+		}
+		t.byteID[b] = id
+		t.byteOf[id] = int16(b)
+	}
+	return nil
+}
+
+// mergeTable reads the merges, whose order is their rank, as ["a", "b"] or "a b".
+//
+// Merges with a special or a byte token in them are left out: text must not
+// turn into a control token because its letters say so, nor "<0x41>" into an A.
+// Where added tokens are matched first, as in the reference, none can apply.
+func (l *loader) mergeTable(t *Tokenizer) error {
+	r := jsonReader{data: l.data, pos: l.start}
+	if l.merges == nil {
+		return FormatError("model.merges is missing")
+	}
+	t.ranks = make(map[pair]uint32, min(len(l.merges)/24, maxMerges)) // in Gemma's file a merge takes 30 bytes
+	var text []byte
+	closed := func(id int32) bool { return t.special[id] || t.byteOf[id] != byteMissing }
+	r.array(func() {
+		if len(t.merged) == maxMerges {
+			r.fail("more than %d merges", maxMerges)
+			return
+		}
+		var cut int
+		text, cut = r.merge(text[:0])
+		if r.err != nil {
+			return
+		}
+		left, okLeft := t.ids[string(text[:cut])]
+		right, okRight := t.ids[string(text[cut:])]
+		whole, ok := t.ids[string(text)]
+		if !okLeft || !okRight || !ok {
+			r.fail("merge %d of %q and %q: not in the vocabulary", len(t.merged), text[:cut], text[cut:])
+			return
+		}
+		rank := uint32(len(t.merged))
+		t.merged = append(t.merged, whole)
+		if closed(left) || closed(right) || closed(whole) {
+			return
+		}
+		p := pair{left, right}
+		if _, twice := t.ranks[p]; twice {
+			r.fail("merge of %q and %q occurs twice", text[:cut], text[cut:])
+			return
+		}
+		t.ranks[p] = rank
+	})
+	return r.err
+}
+
+// merge appends the two strings of one merge to dst and says where the second
+// begins.
+func (r *jsonReader) merge(dst []byte) (text []byte, cut int) {
+	if r.err == nil && r.peek() == '"' {
+		s := r.str()
+		left, right, ok := bytes.Cut(s, []byte(" "))
+		if !ok || len(left) == 0 || len(right) == 0 || bytes.Contains(right, []byte(" ")) {
+			r.fail("merge %.40q is not two tokens", s)
+			return dst, 0
+		}
+		return append(append(dst, left...), right...), len(left)
+	}
+	n := 0
+	r.array(func() {
+		dst = append(dst, r.str()...)
+		if n++; n == 1 {
+			cut = len(dst)
+		}
+	})
+	if r.err == nil && (n != 2 || cut == 0 || cut == len(dst)) {
+		r.fail("merge is not two tokens")
+	}
+	return dst, cut
+}
