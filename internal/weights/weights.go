@@ -14,6 +14,7 @@
 package weights
 
 import (
+	"errors"
 	"fmt"
 	"io"
 )
@@ -101,6 +102,9 @@ func (t Tensor) ReadAt(p []byte, off int64) (n int, err error) {
 	} else if n, err = t.file.ReadAt(p, t.off+off); n == len(p) {
 		err = nil // io.EOF is allowed at the end of the file, with all bytes read
 	} else {
+		if errors.Is(err, io.EOF) { // the file has been cut since it was opened
+			err = io.ErrUnexpectedEOF
+		}
 		err = fmt.Errorf("weights: %s: %w", t.Name, err)
 	}
 	if err == nil && short {

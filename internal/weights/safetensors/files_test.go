@@ -317,6 +317,21 @@ func TestWriteRefuses(t *testing.T) {
 	}
 }
 
+// A write that fails late leaves nothing either.
+func TestWriteCleansUp(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "x.safetensors")
+	if err := os.Mkdir(path, 0o755); err != nil { // a folder cannot be replaced
+		t.Fatal(err)
+	}
+	if err := Write(path, sample()); err == nil {
+		t.Error("replaced a folder")
+	}
+	if list, _ := os.ReadDir(dir); len(list) != 1 {
+		t.Errorf("left %v", list)
+	}
+}
+
 // An open file keeps its content when another takes its name.
 func TestWriteReplaces(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x.safetensors")
