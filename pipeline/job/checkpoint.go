@@ -1,0 +1,103 @@
+package job
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// Checkpoint is what a checkpoint says about jobs: the file facet.json beside
+// its config.json. A checkpoint trained for one prompt needs it; Google's
+// have none and get the jobs' own questions.
+//
+//	{"jobs": {"ocr": {"prompt": "Read the text.", "budget": 70, "boxes": ["line"]}}}
+type Checkpoint struct {
+	Jobs map[string]Setting `json:"jobs"` // by job name
+}
+
+// Setting is what a checkpoint says about one job. A zero field says nothing.
+type Setting struct {
+	Prompt string  `json:"prompt,omitempty"` // the only question it knows for this job
+	Budget int     `json:"budget,omitempty"` // soft tokens an image, where the user sets none
+	Boxes  []Boxes `json:"boxes,omitempty"`  // what its answers locate, the default first
+}
+
+// CheckpointFile is the name of the file that holds a Checkpoint.
+const CheckpointFile = "facet.json"
+
+const (
+	maxCheckpointFile = 1 << 20 // bytes: room for a prompt for every job
+	maxBudget         = 1120    // the largest of Gemma 4's budgets
+)
+
+// FormatError says what is wrong with a file of ours.
+type FormatError string
+
+func (e FormatError) Error() string { return "invalid data: " + string(e) }
+
+// OpenCheckpoint reads facet.json in the folder dir; a folder without one
+// gives the zero Checkpoint. Unknown keys, jobs and values are FormatErrors,
+// so that a misspelt one is seen.
+func OpenCheckpoint(dir string) (Checkpoint, error) {
+	path := filepath.Join(dir, CheckpointFile)
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Checkpoint{}, nil
+	}
+	if err != nil {
+		return Checkpoint{}, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxCheckpointFile+1))
+	if err != nil {
+		return Checkpoint{}, err
+	}
+	c, err := ParseCheckpoint(data)
+	if err != nil {
+		return Checkpoint{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return c, nil
+}
+
+// ParseCheckpoint reads the content of a facet.json.
+func ParseCheckpoint(data []byte) (Checkpoint, error) {
+	var c Checkpoint
+	if len(data) > maxCheckpointFile {
+		return c, FormatError(fmt.Sprintf("more than %d bytes", maxCheckpointFile))
+	}
+	if err := strict(data, &c); err != nil {
+		return Checkpoint{}, FormatError(err.Error())
+	}
+	for name, s := range c.Jobs {
+		j, ok := ByName(name)
+		if !ok {
+			return Checkpoint{}, FormatError(fmt.Sprintf("jobs: no job %.40q", name))
+		}
+		if err := s.check(j); err != nil {
+			return Checkpoint{}, FormatError(fmt.Sprintf("jobs: %s: %v", name, err))
+		}
+	}
+	return c, nil
+}
+
+func (s Setting) check(j Job) error {
+	if len(s.Prompt) > maxPrompt {
+		return fmt.Errorf("prompt of %d bytes: at most %d", len(s.Prompt), maxPrompt)
+	}
+	if s.Budget < 0 || s.Budget > maxBudget {
+		return fmt.Errorf("budget %d: want 0 to %d", s.Budget, maxBudget)
+	}
+	for i, b := range s.Boxes {
+		if !slices.Contains(j.Boxes, b) {
+			return fmt.Errorf("boxes %.40q: want some of %v", b, j.Boxes)
+		}
+		if slices.Contains(s.Boxes[:i], b) {
+			return fmt.Errorf("boxes %q twice", b)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,251 @@
+// Package job knows what to ask about an input and how to read the answer.
+//
+// One item's way through it:
+//
+//	plan   := OCR.Plan(options, checkpoint)   // 1. what the user chose, over what the checkpoint was trained for
+//	tokens := … the model's reply to plan.Prompt and the image
+//	OCR.Read(&record, Reply{tokens, …})       // 2. reply → text, blocks, warnings
+//	record.Line()                             // 3. one line of records.jsonl
+//
+// A job is a value: a name, the media it takes, a question and a reader. A
+// reply is foreign input like any file: a reader never fails and never
+// panics, it keeps what it can and says in the record's warnings what it
+// could not use.
+package job
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"unicode"
+)
+
+// Media is a set of kinds of input.
+type Media uint8
+
+// The kinds of input. A page of a document is an Image.
+const (
+	Image Media = 1 << iota
+	Audio
+	Video
+)
+
+// Job is what to ask about one item and how to read the reply.
+type Job struct {
+	Name  string
+	Takes Media
+
+	// MaxTokens bounds a reply where the user sets no bound.
+	MaxTokens int
+
+	// Boxes are the kinds of boxes the job can ask for, the default first.
+	Boxes []Boxes
+
+	// Ask gives the question for a released Gemma 4 checkpoint. Options.Prompt
+	// is not its business, see Plan.
+	Ask func(Options) string
+
+	// Read fills Text, Blank, Blocks and Finish of rec and appends to its
+	// Warnings. It panics if the reply's image size is not positive, and for
+	// no other reason. Safe for concurrent use on different records.
+	Read func(rec *Record, reply Reply)
+}
+
+// All lists the jobs.
+var All = []Job{OCR}
+
+// ByName finds a job in All.
+func ByName(name string) (Job, bool) {
+	i := slices.IndexFunc(All, func(j Job) bool { return j.Name == name })
+	if i < 0 {
+		return Job{}, false
+	}
+	return All[i], true
+}
+
+// Boxes says what the reply locates.
+type Boxes string
+
+// BoxesLine asks for a box around each line of text, BoxesNone for plain text.
+const (
+	BoxesLine Boxes = "line"
+	BoxesNone Boxes = "none"
+)
+
+// Options are what a user may choose for an item, on the command line or in
+// a manifest. A zero field means the default.
+type Options struct {
+	Budget      int     `json:"budget,omitempty"` // soft tokens an image; 0 is chosen by image size
+	Boxes       Boxes   `json:"boxes,omitempty"`
+	Language    string  `json:"language,omitempty"` // as a person would name it: "German"
+	Prompt      string  `json:"prompt,omitempty"`   // in place of the job's own question
+	MaxTokens   int     `json:"max_tokens,omitempty"`
+	Temperature float64 `json:"temperature,omitempty"`
+	Seed        uint64  `json:"seed,omitempty"`
+}
+
+// Plan is what to ask for one item: Options with the defaults of job and
+// checkpoint filled in.
+type Plan struct {
+	Prompt    string
+	Boxes     Boxes
+	Budget    int // 0: by image size
+	MaxTokens int
+}
+
+// Plan fills in what o leaves open. The user's word goes before the
+// checkpoint's, and that before the job's. A checkpoint that sets the prompt
+// knows only that one, so options that would change it are errors instead of
+// being ignored.
+func (j Job) Plan(o Options, c Checkpoint) (Plan, error) {
+	s := c.Jobs[j.Name]
+	known := j.Boxes
+	if len(s.Boxes) > 0 {
+		known = s.Boxes
+	}
+	p := Plan{Boxes: o.Boxes, Budget: o.Budget, MaxTokens: o.MaxTokens}
+	if p.Boxes == "" && len(known) > 0 {
+		p.Boxes = known[0]
+	}
+	if p.Budget == 0 {
+		p.Budget = s.Budget
+	}
+	if p.MaxTokens == 0 {
+		p.MaxTokens = j.MaxTokens
+	}
+	if err := o.check(); err != nil {
+		return Plan{}, fmt.Errorf("%s: %w", j.Name, err)
+	}
+	switch {
+	case o.Prompt != "":
+		if o.Language != "" {
+			return Plan{}, fmt.Errorf("%s: language %q has no place in a prompt of your own: name it there", j.Name, o.Language)
+		}
+		if !slices.Contains(j.Boxes, p.Boxes) {
+			return Plan{}, fmt.Errorf("%s: boxes %q: want one of %v", j.Name, p.Boxes, j.Boxes)
+		}
+		p.Prompt = o.Prompt
+		return p, nil
+	case !slices.Contains(known, p.Boxes):
+		return Plan{}, fmt.Errorf("%s: boxes %q: this checkpoint answers with one of %v", j.Name, p.Boxes, known)
+	case s.Prompt != "":
+		if o.Language != "" {
+			return Plan{}, fmt.Errorf("%s: language %q: this checkpoint knows one prompt only, %q", j.Name, o.Language, s.Prompt)
+		}
+		p.Prompt = s.Prompt
+		return p, nil
+	}
+	o.Boxes = p.Boxes
+	p.Prompt = j.Ask(o)
+	return p, nil
+}
+
+// PromptSHA256 is the hash kept in Effective.PromptSHA256: of the question
+// alone, without the media and the chat frame around it.
+func (p Plan) PromptSHA256() string {
+	sum := sha256.Sum256([]byte(p.Prompt))
+	return hex.EncodeToString(sum[:])
+}
+
+// check refuses values no job can use. Manifests reach it as well as flags.
+func (o Options) check() error {
+	switch {
+	case o.Budget < 0:
+		return fmt.Errorf("budget %d is negative", o.Budget)
+	case o.MaxTokens < 0:
+		return fmt.Errorf("max_tokens %d is negative", o.MaxTokens)
+	case !(o.Temperature >= 0) || math.IsInf(o.Temperature, 1):
+		return fmt.Errorf("temperature %v is not a number from 0", o.Temperature)
+	case len(o.Prompt) > maxPrompt:
+		return fmt.Errorf("prompt of %d bytes: at most %d", len(o.Prompt), maxPrompt)
+	case len(o.Language) > maxLanguage || strings.ContainsFunc(o.Language, unicode.IsControl):
+		return fmt.Errorf("language %.40q is not a name", o.Language)
+	}
+	return nil
+}
+
+const (
+	maxPrompt   = 64 << 10 // bytes; a question is text, not a document
+	maxLanguage = 64       // bytes
+)
+
+// Token is one output token.
+type Token struct {
+	// Text is what the token adds to the reply, in bytes: it may end inside
+	// a character, or be empty where a decoder holds bytes back.
+	Text string
+	// LogProb is the natural logarithm of its probability, NaN if unknown.
+	LogProb float32
+}
+
+// Plain is a reply whose probabilities are not known, as tokens.
+func Plain(text string) []Token {
+	return []Token{{Text: text, LogProb: float32(math.NaN())}}
+}
+
+// Reply is what the model answered about one image.
+type Reply struct {
+	Tokens        []Token // their texts, joined, are the reply, without thinking and end token
+	Finish        Finish  // why generation ended: FinishStop, FinishLength or FinishLoop
+	Boxes         Boxes   // what was asked for, from Plan
+	Width, Height int     // of the original upright image, in pixels
+}
+
+// text joins the tokens.
+func (r Reply) text() string {
+	n := 0
+	for _, t := range r.Tokens {
+		n += len(t.Text)
+	}
+	var b strings.Builder
+	b.Grow(n)
+	for _, t := range r.Tokens {
+		b.WriteString(t.Text)
+	}
+	return b.String()
+}
+
+// confidences maps byte spans of a reply to probabilities.
+type confidences struct {
+	start []int // byte offset of each token, ascending, then the reply's length
+	log   []float32
+}
+
+func newConfidences(tokens []Token) confidences {
+	c := confidences{start: make([]int, len(tokens)+1), log: make([]float32, len(tokens))}
+	for i, t := range tokens {
+		c.start[i+1] = c.start[i] + len(t.Text)
+		c.log[i] = t.LogProb
+	}
+	return c
+}
+
+// span returns exp(mean log-probability) of the tokens that share a byte with
+// [from, to), from 0.0001 to 1 in steps of 0.0001; 0 means unknown.
+// An empty token belongs to the byte it stands before.
+func (c confidences) span(from, to int) float64 {
+	if from >= to {
+		return 0
+	}
+	i, _ := slices.BinarySearch(c.start, from) // the first token that starts at from or later
+	if i > 0 && c.start[i] > from {
+		i-- // from lies inside the token before it
+	}
+	sum, n := 0.0, 0
+	for ; i < len(c.log) && c.start[i] < to; i++ {
+		sum += float64(c.log[i])
+		n++
+	}
+	p := math.Exp(sum / float64(n))
+	if math.IsNaN(p) {
+		return 0
+	}
+	return min(1, max(1, math.Round(p*confidenceSteps))/confidenceSteps)
+}
+
+// confidenceSteps is how finely a confidence is told: four places are more
+// than the number means, and keep records short. Zero is left for "unknown".
+const confidenceSteps = 1e4

@@ -1,0 +1,223 @@
+package job
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// OCR asks for the text of an image, with a box around each line unless told
+// otherwise.
+var OCR = Job{
+	Name:      "ocr",
+	Takes:     Image,
+	MaxTokens: 8192, // a dense page: 5,000 characters in 100 lines, and 25 tokens a line for the box
+	Boxes:     []Boxes{BoxesLine, BoxesNone},
+	Ask:       askOCR,
+	Read:      readOCR,
+}
+
+// askOCR words the question. The form of the boxes is the one Gemma was
+// trained to answer detection with: a JSON list, y first, from 0 to 1000.
+func askOCR(o Options) string {
+	q := `Read all text in the image. Answer with a JSON list that has one entry for each printed line, in reading order: ` +
+		`[{"box_2d": [y1, x1, y2, x2], "text": "the line exactly as printed"}]. ` +
+		`Coordinates are integers from 0 to 1000. If there is no text, answer [].`
+	if o.Boxes == BoxesNone {
+		q = `Read all text in the image. Answer with the text alone, exactly as printed, line by line in reading order, ` +
+			`as plain text without Markdown or comments. If there is no text, answer [].`
+	}
+	if o.Language != "" {
+		q += " The text is in " + o.Language + "."
+	}
+	return q
+}
+
+// readOCR reads a reply to either question.
+func readOCR(rec *Record, r Reply) {
+	if r.Width <= 0 || r.Height <= 0 {
+		panic(fmt.Sprintf("job: ocr: image of %d x %d pixels", r.Width, r.Height))
+	}
+	o := ocrReader{rec: rec, reply: r, warnings: warnings{list: rec.Warnings}}
+	rec.Finish = r.Finish
+	rec.Text, rec.Blocks = "", []Block{}
+	o.cut()
+	if s := r.text(); r.Boxes == BoxesNone {
+		rec.Text = plainText(s)
+	} else {
+		o.lines(s)
+	}
+	// A cut or faulty reply that gave no text says nothing about the page.
+	blank := rec.Text == "" && len(rec.Blocks) == 0 && rec.Finish == FinishStop
+	rec.Blank = &blank
+	rec.Warnings = o.all()
+}
+
+// ocrReader is one reading of one reply.
+type ocrReader struct {
+	rec   *Record
+	reply Reply
+	warnings
+}
+
+// fault marks a complete reply that is not in the form asked for. It stays
+// what it is where generation was cut: that is the reason then.
+func (o *ocrReader) fault(format string, args ...any) {
+	o.warn(format, args...)
+	if o.rec.Finish == FinishStop {
+		o.rec.Finish = FinishSchema
+	}
+}
+
+// cut warns of a reply that did not come to its own end.
+func (o *ocrReader) cut() {
+	switch o.reply.Finish {
+	case FinishLength:
+		o.warn("the reply was cut at the token limit: the end of the text is missing")
+	case FinishLoop:
+		o.warn("the model repeated itself and was stopped: the end of the text is missing")
+	}
+}
+
+// lines reads a list of lines with boxes.
+func (o *ocrReader) lines(s string) {
+	found := findEntries(s)
+	if !found.list {
+		o.rec.Text = plainText(s)
+		if o.rec.Text != "" {
+			o.fault("the reply is plain text without boxes")
+		} else {
+			o.warn("the reply is empty")
+		}
+		return
+	}
+	if !found.valid && o.reply.Finish == FinishStop { // a cut list has its warning
+		o.fault("the reply is not valid JSON and was read with repairs")
+	}
+	if found.prose != "" {
+		o.warn("left out what stands around the list: %q", excerpt(found.prose))
+	}
+	prob := newConfidences(o.reply.Tokens)
+	seen := make(map[Block]bool, len(found.entries))
+	repeated := 0
+	var lines []string
+	for i, e := range found.entries {
+		n := i + 1
+		if !e.hasText() {
+			o.fault("line %d: no text: left out", n)
+			continue
+		}
+		b := Block{Text: e.text.text}
+		b.Box2D, b.Box = o.box(e.box, n)
+		// The same words at the same place are one line said twice.
+		if b.Box2D != (Box2D{}) && seen[b] {
+			repeated++
+			continue
+		}
+		seen[b] = true
+		b.Confidence = prob.span(e.text.start, e.text.end)
+		o.rec.Blocks = append(o.rec.Blocks, b)
+		lines = append(lines, b.Text)
+	}
+	if repeated > 0 {
+		o.warn("left out %d repeated lines", repeated)
+	}
+	o.rec.Text = strings.Join(lines, "\n")
+}
+
+// box checks the box of line n and converts it. A box that cannot be used is
+// the zero Box2D and Box, with a warning; it is never moved into the image.
+func (o *ocrReader) box(v *value, n int) (Box2D, Box) {
+	if v == nil {
+		o.fault("line %d: no box", n)
+		return Box2D{}, Box{}
+	}
+	said, ok := fourNumbers(v)
+	if !ok {
+		o.fault("line %d: box is not four finite numbers: left out", n)
+		return Box2D{}, Box{}
+	}
+	box, upright := said.upright()
+	if !upright {
+		o.warn("line %d: box %v had its corners swapped", n, said)
+	}
+	switch {
+	case box[0] == box[2] || box[1] == box[3]:
+		o.warn("line %d: box %v has no area: left out", n, said)
+		return Box2D{}, Box{}
+	case !box.touches():
+		o.warn("line %d: box %v is outside the image: left out", n, said)
+		return Box2D{}, Box{}
+	case !box.inside():
+		o.warn("line %d: box %v reaches past the image: its pixels are cut to it", n, said)
+	}
+	return box, box.Pixels(o.reply.Width, o.reply.Height)
+}
+
+// plainText is a reply that is text: without the code fence some models put
+// around it, and without space at its ends. "[]" is the answer for no text.
+func plainText(s string) string {
+	s = strings.TrimSpace(valid(unfence(s)))
+	if s == "[]" {
+		return ""
+	}
+	return s
+}
+
+// unfence returns what stands in a code fence, if s is one: ``` and a
+// language, a line break, the content, ``` unless it was cut off.
+func unfence(s string) string {
+	t := strings.TrimSpace(s)
+	if !strings.HasPrefix(t, "```") {
+		return s
+	}
+	lang, rest, ok := strings.Cut(t[3:], "\n")
+	if !ok || strings.ContainsAny(lang, " `") {
+		return s
+	}
+	inside, after, ok := strings.Cut("\n"+rest, "\n```")
+	if ok && strings.TrimSpace(after) != "" {
+		return s // more than the fence
+	}
+	return strings.TrimPrefix(inside, "\n")
+}
+
+// excerpt is the start of s, at most 40 bytes, for a warning.
+func excerpt(s string) string {
+	const most = 40
+	s = valid(s)
+	if len(s) <= most {
+		return s
+	}
+	n := most
+	for !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n] + "…"
+}
+
+// warnings collects sentences for a record, a bounded number of them.
+type warnings struct {
+	list []string
+	more int
+}
+
+const maxWarnings = 20 // in a record; a broken reply could give one a line
+
+func (w *warnings) warn(format string, args ...any) {
+	if len(w.list) >= maxWarnings {
+		w.more++
+		return
+	}
+	w.list = append(w.list, fmt.Sprintf(format, args...))
+}
+
+func (w *warnings) all() []string {
+	if w.more > 0 {
+		w.list = append(w.list, fmt.Sprintf("%d more warnings", w.more))
+	}
+	if w.list == nil {
+		return []string{}
+	}
+	return w.list
+}

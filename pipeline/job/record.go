@@ -1,0 +1,234 @@
+package job
+
+import (
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// Finish says why a reply ended.
+type Finish string
+
+// The ways a reply ends. A reader turns FinishStop into FinishSchema where
+// the reply is complete but not in the form that was asked for; what could be
+// read of it is kept.
+const (
+	FinishStop   Finish = "stop"
+	FinishLength Finish = "length" // token limit
+	FinishLoop   Finish = "loop"   // the model repeated itself
+	FinishSchema Finish = "schema"
+)
+
+// Record is what facet writes about one item: one line of records.jsonl. The
+// order of the fields is part of the format, and no field holds a time, so
+// that the bytes depend on input and settings alone.
+type Record struct {
+	ID        string    `json:"id"` // see ID
+	Job       string    `json:"job"`
+	Source    Source    `json:"source"`
+	Effective Effective `json:"effective"`
+	Text      string    `json:"text"`
+	Blank     *bool     `json:"blank,omitempty"` // for pages: no text on it
+	Blocks    []Block   `json:"blocks"`          // never null
+	Elements  []Element `json:"elements,omitempty"`
+	Finish    Finish    `json:"finish"`
+	Attempts  int       `json:"attempts"`
+	Warnings  []string  `json:"warnings"` // never null; sentences for people
+	Usage     Usage     `json:"usage"`
+}
+
+// Source says where an item came from.
+type Source struct {
+	Path   string `json:"path"`
+	SHA256 string `json:"sha256"` // of the file's bytes, in hex
+	Bytes  int64  `json:"bytes"`
+	Type   string `json:"type"`           // media type, by content
+	Page   int    `json:"page,omitempty"` // from 1, in documents
+}
+
+// Effective is what was really done, defaults included.
+type Effective struct {
+	Model        string  `json:"model"`
+	ModelSHA256  string  `json:"model_sha256"`
+	Budget       int     `json:"budget"`        // soft tokens allowed
+	ImageTokens  int     `json:"image_tokens"`  // soft tokens used
+	SizeSeen     [2]int  `json:"size_seen"`     // width, height in pixels, as the tower saw it
+	SizeOriginal [2]int  `json:"size_original"` // width, height in pixels, upright
+	Downscaled   bool    `json:"downscaled"`
+	PromptSHA256 string  `json:"prompt_sha256"`
+	Temperature  float64 `json:"temperature"`
+	Seed         uint64  `json:"seed"`
+}
+
+// Block is one piece of text and where it stands. A block whose box could not
+// be used has none; the record's warnings say why.
+type Block struct {
+	Text       string  `json:"text"`
+	Box        Box     `json:"box,omitzero"`
+	Box2D      Box2D   `json:"box_2d,omitzero"`
+	Confidence float64 `json:"confidence,omitzero"` // 0.0001–1; 0 is unknown
+}
+
+// Element is one part of a user interface.
+type Element struct {
+	Label      string  `json:"label"`
+	Role       string  `json:"role,omitempty"`
+	Box        Box     `json:"box,omitzero"`
+	Box2D      Box2D   `json:"box_2d,omitzero"`
+	Point      [2]int  `json:"point"` // x, y in pixels: where to click
+	Confidence float64 `json:"confidence,omitzero"`
+}
+
+// Usage counts tokens.
+type Usage struct {
+	PromptTokens int `json:"prompt_tokens"`
+	OutputTokens int `json:"output_tokens"`
+}
+
+// ID is the stable id of an item: the first 16 hex digits of its file's
+// SHA-256, and for a page of a document (page > 0) its number, as in
+// "3f2a90c1d4e5f607.p2". Equal files at two paths share it; an item's key is
+// id plus path.
+func ID(sha256 [32]byte, page int) string {
+	id := hex.EncodeToString(sha256[:8])
+	if page > 0 {
+		id = fmt.Sprintf("%s.p%d", id, page)
+	}
+	return id
+}
+
+// MarshalJSON writes the fields in their order, lists never as null.
+func (r Record) MarshalJSON() ([]byte, error) {
+	type plain Record // without this method
+	if r.Blocks == nil {
+		r.Blocks = []Block{}
+	}
+	if r.Warnings == nil {
+		r.Warnings = []string{}
+	}
+	return marshal(plain(r))
+}
+
+// Line returns the record as one line of records.jsonl, newline included. It
+// fails only if a number set by the caller is not finite.
+func (r *Record) Line() ([]byte, error) { return line(r) }
+
+// Entry is one line of a manifest: an input and what to do with it.
+type Entry struct {
+	ID   string `json:"id,omitempty"`
+	Path string `json:"path"`
+	Page int    `json:"page,omitempty"`
+	Job  string `json:"job,omitempty"`
+	Options
+}
+
+// ErrorRecord is one line of errors.jsonl: the entry that failed, and why.
+// ParseEntry reads it, so the file can be fed back as a manifest.
+type ErrorRecord struct {
+	Entry
+	Error string `json:"error"`
+}
+
+// Line returns the error record as one line of errors.jsonl, newline included.
+func (e *ErrorRecord) Line() ([]byte, error) { return line(e) }
+
+// ParseEntry reads one line of a manifest or of errors.jsonl; the error in
+// the latter is dropped. Unknown and repeated keys are errors, so that a
+// misspelt option does not silently have no effect.
+func ParseEntry(line []byte) (Entry, error) {
+	var e ErrorRecord
+	if err := strict(line, &e); err != nil {
+		return Entry{}, err
+	}
+	if e.Path == "" {
+		return Entry{}, fmt.Errorf("no path")
+	}
+	if e.Page < 0 {
+		return Entry{}, fmt.Errorf("page %d is negative", e.Page)
+	}
+	return e.Entry, e.Options.check()
+}
+
+// marshal is json.Marshal without escapes for HTML: records are for
+// programs and for people with grep, and "<" is common in text.
+func marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
+
+func line(v any) ([]byte, error) {
+	b, err := marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	return append(b, '\n'), nil
+}
+
+// strict decodes one JSON value into v. It refuses unknown keys, keys given
+// twice in an object (encoding/json would keep the last, other readers the
+// first) and anything behind the value.
+func strict(data []byte, v any) error {
+	if err := uniqueKeys(data); err != nil {
+		return err
+	}
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	return d.Decode(v)
+}
+
+// uniqueKeys walks one JSON value. Keys that differ in case only count as
+// the same, since encoding/json takes them for the same field.
+func uniqueKeys(data []byte) error {
+	d := json.NewDecoder(bytes.NewReader(data))
+	if err := uniqueKeysIn(d, 0); err != nil {
+		return err
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return fmt.Errorf("more after the value, at byte %d", d.InputOffset())
+	}
+	return nil
+}
+
+func uniqueKeysIn(d *json.Decoder, depth int) error {
+	if depth > maxDepth {
+		return fmt.Errorf("nested more than %d deep", maxDepth)
+	}
+	t, err := d.Token()
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	if err != nil {
+		return err
+	}
+	open, ok := t.(json.Delim)
+	if !ok {
+		return nil
+	}
+	seen := map[string]bool{}
+	for d.More() {
+		if open == '{' {
+			k, err := d.Token()
+			if err != nil {
+				return err
+			}
+			name := strings.ToLower(strings.ToUpper(k.(string)))
+			if seen[name] {
+				return fmt.Errorf("key %.40q twice", k)
+			}
+			seen[name] = true
+		}
+		if err := uniqueKeysIn(d, depth+1); err != nil {
+			return err
+		}
+	}
+	_, err = d.Token() // the closing bracket
+	return err
+}

@@ -1,0 +1,110 @@
+package job
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// The line is part of what we promise: order, names, and what is left out.
+func TestRecordLine(t *testing.T) {
+	blank := false
+	rec := Record{
+		ID: ID(sha256.Sum256(nil), 2), Job: "ocr",
+		Source:    Source{Path: "a & b.pdf", SHA256: "e3b0", Bytes: 1, Type: "application/pdf", Page: 2},
+		Effective: Effective{Model: "nano", ModelSHA256: "ab", Budget: 280, ImageTokens: 266, SizeSeen: [2]int{912, 672}, SizeOriginal: [2]int{1700, 2200}, Downscaled: true, PromptSHA256: "cd"},
+		Text:      "<é\u2028", Blank: &blank,
+		Blocks: []Block{{Text: "x", Box: Box{0, 2, 3, 4}, Box2D: Box2D{1, 0, 3, 4.5}, Confidence: 0.97}, {Text: "y"}},
+		Finish: FinishStop, Attempts: 1, Usage: Usage{PromptTokens: 1, OutputTokens: 2},
+	}
+	want := `{"id":"e3b0c44298fc1c14.p2","job":"ocr",` +
+		`"source":{"path":"a & b.pdf","sha256":"e3b0","bytes":1,"type":"application/pdf","page":2},` +
+		`"effective":{"model":"nano","model_sha256":"ab","budget":280,"image_tokens":266,"size_seen":[912,672],"size_original":[1700,2200],` +
+		`"downscaled":true,"prompt_sha256":"cd","temperature":0,"seed":0},` +
+		`"text":"<é\u2028","blank":false,` +
+		`"blocks":[{"text":"x","box":[0,2,3,4],"box_2d":[1,0,3,4.5],"confidence":0.97},{"text":"y"}],` +
+		`"finish":"stop","attempts":1,"warnings":[],"usage":{"prompt_tokens":1,"output_tokens":2}}` + "\n"
+	got, err := rec.Line()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(want, string(got)); d != "" {
+		t.Errorf("want -, got +:\n%s", d)
+	}
+	var back Record
+	if err := json.Unmarshal(got, &back); err != nil {
+		t.Fatal(err)
+	}
+	rec.Warnings = []string{}
+	if d := cmp.Diff(rec, back); d != "" {
+		t.Errorf("read back, want -, got +:\n%s", d)
+	}
+}
+
+func TestRecordLineListsAreNotNull(t *testing.T) {
+	got, err := new(Record).Line()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`"blocks":[]`, `"warnings":[]`} {
+		if !strings.Contains(string(got), want) {
+			t.Errorf("%s lacks %s", got, want)
+		}
+	}
+	if strings.Contains(string(got), "blank") || strings.Contains(string(got), "elements") {
+		t.Errorf("%s has fields no job set", got)
+	}
+}
+
+func TestRecordLineRefusesNaN(t *testing.T) {
+	if line, err := (&Record{Effective: Effective{Temperature: math.NaN()}}).Line(); err == nil {
+		t.Errorf("no error, %s", line)
+	}
+}
+
+// errors.jsonl is a manifest.
+func TestErrorRecordIsAnEntry(t *testing.T) {
+	e := ErrorRecord{
+		Entry: Entry{ID: "x", Path: "b/\"ä\".png", Page: 3, Job: "ocr", Options: Options{Budget: 280, Boxes: BoxesNone, Language: "German", Temperature: 0.5, Seed: 1 << 63}},
+		Error: "PNG: truncated",
+	}
+	line, err := e.Line()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `{"id":"x","path":"b/\"ä\".png","page":3,"job":"ocr","budget":280,"boxes":"none","language":"German","temperature":0.5,"seed":9223372036854775808,"error":"PNG: truncated"}` + "\n"
+	if string(line) != want {
+		t.Errorf("got  %swant %s", line, want)
+	}
+	got, err := ParseEntry(line)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(e.Entry, got); d != "" {
+		t.Errorf("want -, got +:\n%s", d)
+	}
+}
+
+func TestParseEntryRefuses(t *testing.T) {
+	for line, want := range map[string]string{
+		`{"id":"x"}`:                     "no path",
+		`{"path":"a","budgett":70}`:      `unknown field "budgett"`,
+		`{"path":"a","path":"b"}`:        `key "path" twice`,
+		`{"path":"a"} {"path":"b"}`:      "more after",
+		`{"path":"a","page":-1}`:         "page -1",
+		`{"path":"a","budget":1.5}`:      "cannot unmarshal",
+		`{"path":"a","temperature":-1}`:  "temperature -1",
+		`{"path":"a","max_tokens":-1}`:   "max_tokens -1",
+		`{"path":"a"`:                    "EOF",
+		`a.png`:                          "invalid character",
+		`{"path":"a","language":"x\ny"}`: "is not a name",
+	} {
+		if e, err := ParseEntry([]byte(line)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %+v, error %v, want %q", line, e, err, want)
+		}
+	}
+}
