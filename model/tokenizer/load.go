@@ -403,15 +403,14 @@ func (r *jsonReader) merge(dst []byte) (text []byte, cut int) {
 		}
 		return append(append(dst, left...), right...), len(left)
 	}
-	n := 0
-	r.array(func() {
-		dst = append(dst, r.str()...)
-		if n++; n == 1 {
-			cut = len(dst)
-		}
-	})
-	if r.err == nil && (n != 2 || cut == 0 || cut == len(dst)) {
-		r.fail("merge is not two tokens")
+	r.expect('[')
+	dst = append(dst, r.str()...)
+	cut = len(dst)
+	r.expect(',')
+	dst = append(dst, r.str()...)
+	r.expect(']')
+	if r.err == nil && (cut == 0 || cut == len(dst)) {
+		r.fail("merge with an empty token")
 	}
 	return dst, cut
 }
