@@ -32,8 +32,8 @@ type record struct {
 		Path string `json:"path"`
 	} `json:"source"`
 	Blocks []struct {
-		Text string `json:"text"`
-		Box  [4]int `json:"box"` // x0, y0, x1, y1 in pixels of the upright image
+		Text string  `json:"text"`
+		Box  *[4]int `json:"box"` // x0, y0, x1, y1 in pixels of the upright image; may be missing
 	} `json:"blocks"`
 	Warnings []string `json:"warnings"`
 }
@@ -53,8 +53,15 @@ func show(w io.Writer, dir string) error {
 		}
 		fmt.Fprintf(w, "\n%s\n", r.Source.Path)
 		for _, b := range r.Blocks {
+			place := ""
+			if b.Box != nil {
+				place = fmt.Sprintf("(%4d,%4d)–(%4d,%4d)", b.Box[0], b.Box[1], b.Box[2], b.Box[3])
+			}
 			// Quoted: a model's answer may hold anything, and this is a terminal.
-			fmt.Fprintf(w, "  (%4d,%4d)–(%4d,%4d)  %q\n", b.Box[0], b.Box[1], b.Box[2], b.Box[3], b.Text)
+			fmt.Fprintf(w, "  %-23s  %q\n", place, b.Text)
+		}
+		if len(r.Blocks) == 0 {
+			fmt.Fprintln(w, "  no text")
 		}
 		for _, text := range r.Warnings {
 			fmt.Fprintf(w, "  warning: %q\n", text)
