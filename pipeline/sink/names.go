@@ -8,6 +8,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"golang.org/x/text/cases"
 	"golang.org/x/text/unicode/norm"
 )
 
@@ -140,7 +141,7 @@ var device = func() map[string]bool {
 
 // foldName is a name as a disk that folds case and composes characters sees it.
 func foldName(s string) string {
-	return strings.ToLower(strings.ToUpper(norm.NFC.String(s)))
+	return cases.Fold().String(norm.NFC.String(s))
 }
 
 const digestLen = 8

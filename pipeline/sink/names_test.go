@@ -59,26 +59,22 @@ func TestStemsAreDistinct(t *testing.T) {
 	}
 	suffixes := []string{".txt", ".png"}
 	n := NewNames(suffixes...)
-	files := map[string]string{}
-	for _, s := range sources {
+	var files []string
+	for _, source := range sources {
 		for page := range 2 {
-			stem := n.Stem(s, page)
-			if again := n.Stem(s, page); again != stem {
-				t.Errorf("Stem(%.40q) = %q and then %q", s, stem, again)
+			stem := n.Stem(source, page)
+			if again := n.Stem(source, page); again != stem {
+				t.Errorf("Stem(%.40q) = %q and then %q", source, stem, again)
 			}
 			for _, suffix := range suffixes {
-				file := foldName(stem + suffix)
-				if other, ok := files[file]; ok {
-					t.Errorf("%.40q and %.40q both have %s", other, s, file)
-				}
-				files[file] = s
+				files = append(files, stem+suffix)
 			}
 		}
 	}
-	for file, s := range files {
-		for dir := path.Dir(file); dir != "."; dir = path.Dir(dir) {
-			if other, ok := files[dir]; ok {
-				t.Errorf("%.40q needs the folder %s, which is a file of %.40q", s, dir, other)
+	for i, file := range files {
+		for j, other := range files {
+			if i != j && (strings.EqualFold(file, other) || len(other) < len(file) && strings.EqualFold(file[:len(other)+1], other+"/")) {
+				t.Errorf("%.40q and %.40q are given %s and %s", sources[j/4], sources[i/4], other, file)
 			}
 		}
 	}

@@ -98,7 +98,7 @@ func TestOverlayTags(t *testing.T) {
 	var blocks []job.Block
 	for i := range 40 { // two columns that touch, and a box around all
 		x := 300 * (i % 2)
-		blocks = append(blocks, job.Block{Box: job.Box{100 + x, 50 + 20*i, 400 + x, 66 + 20*i}})
+		blocks = append(blocks, job.Block{Box: job.Box{100 + x, 50 + 40*(i/2), 400 + x, 66 + 40*(i/2)}})
 	}
 	blocks = append(blocks, job.Block{Box: job.Box{50, 40, 750, 900}}, job.Block{}, job.Block{Box: job.Box{0, 0, 800, 950}})
 	o := newOverlay(page(800, 950, color.White), blocks, 1)
@@ -125,12 +125,12 @@ func TestOverlayTags(t *testing.T) {
 	}
 }
 
-// A number is drawn, and it is the block's: 1 and 2 differ, and a block
-// without a box keeps its number.
+// A number is drawn, and it is the block's: 1 and 7, which have the same
+// colour, differ. Blocks without a box count.
 func TestOverlayNumbers(t *testing.T) {
 	b := job.Block{Box: job.Box{50, 50, 150, 80}}
 	one := Overlay(page(200, 100, color.White), []job.Block{b})
-	two := Overlay(page(200, 100, color.White), []job.Block{{Text: "without a box"}, b})
+	seven := Overlay(page(200, 100, color.White), append(make([]job.Block, len(palette)), b))
 	ink := func(m *image.RGBA) string {
 		s := ""
 		for y := 45; y < 75; y++ {
@@ -142,7 +142,7 @@ func TestOverlayNumbers(t *testing.T) {
 		}
 		return s
 	}
-	if ink(one) == ink(two) {
+	if ink(one) == ink(seven) {
 		t.Errorf("both are\n%s", ink(one))
 	}
 }
