@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -229,9 +230,12 @@ func TestShardsThatDisagree(t *testing.T) {
 	}
 }
 
-func TestBadIndex(t *testing.T) {
+type badIndex struct{ name, content, want string }
+
+// badIndexes are indexes, and part of what is said of each; the fuzzer's seeds as well.
+func badIndexes() []badIndex {
 	deep := strings.Repeat("[", maxDepth+1) + strings.Repeat("]", maxDepth+1)
-	cases := []struct{ name, content, want string }{
+	cases := []badIndex{
 		{"empty", ``, `byte 0: want '{', found the end`},
 		{"array", `[]`, `byte 0: want '{', found '['`},
 		{"not UTF-8", "{\"\xff\":1}", `not UTF-8`},
@@ -255,9 +259,13 @@ func TestBadIndex(t *testing.T) {
 		``, `.`, `..`, `../x.safetensors`, `../../etc/passwd`, `/etc/passwd`, `/dev/zero`, `a/x.safetensors`, `a/../x.safetensors`, `./x.safetensors`, `x.safetensors/`,
 		`..\\x.safetensors`, `C:\\x.safetensors`, `C:x.safetensors`, `\\\\host\\x`, `x.safetensors:stream`, `file:///etc/passwd`, `http://host/x`, `x\u0000.safetensors`, `\u001b[2J`, `a\nb`, `\ud800`,
 	} {
-		cases = append(cases, struct{ name, content, want string }{"shard " + shard, `{"weight_map":{"a":"` + shard + `"}}`, "is not the name of a file beside the index"})
+		cases = append(cases, badIndex{"shard " + shard, `{"weight_map":{"a":"` + shard + `"}}`, "is not the name of a file beside the index"})
 	}
-	for _, c := range cases {
+	return cases
+}
+
+func TestBadIndex(t *testing.T) {
+	for _, c := range badIndexes() {
 		dir := folder(t, map[string]string{indexName: c.content})
 		wantError(t, dir, c.want)
 	}
@@ -267,6 +275,24 @@ func TestBadIndex(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantError(t, dir, "41943041 bytes, more than the limit of 41943040")
+}
+
+// FuzzIndex: no panic, and what is accepted names tensors and files beside the index.
+func FuzzIndex(f *testing.F) {
+	for _, c := range badIndexes() {
+		f.Add([]byte(c.content))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		shardOf, err := parseIndex(b)
+		if err != nil {
+			return
+		}
+		for name, shard := range shardOf {
+			if checkName(name) != nil || filepath.Base(shard) != shard || shard == ".." {
+				t.Errorf("%q in %q", name, shard)
+			}
+		}
+	})
 }
 
 // What writers put beside the map is let through, whatever it says.
@@ -356,6 +382,9 @@ func TestWriteReplaces(t *testing.T) {
 }
 
 func TestWriteSparse(t *testing.T) {
+	if strconv.IntSize < 64 {
+		t.Skip("more than this system can map")
+	}
 	path := filepath.Join(t.TempDir(), "x.safetensors")
 	big := weights.Tensor{Name: "big", DType: "BF16", Shape: []int{1 << 15, 1 << 19}} // 32 GiB
 	if err := WriteSparse(path, []weights.Tensor{big}); errors.Is(err, syscall.EFBIG) || errors.Is(err, syscall.EINVAL) {

@@ -61,7 +61,11 @@ func noWeights(dir string) error {
 // openIndex opens the shards that an index names, each once, and checks that both
 // agree on which tensor lies where.
 func openIndex(path string) (*source, error) {
-	shardOf, err := readIndex(path)
+	b, err := readRegular(path, maxIndex)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	shardOf, err := parseIndex(b)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
@@ -113,20 +117,16 @@ func checkShard(entries []entry, shard string, shardOf map[string]string) error 
 	return nil
 }
 
-// readIndex returns the shard of every tensor. The index's "metadata" must be JSON and
+// parseIndex returns the shard of every tensor. The index's "metadata" must be JSON and
 // is not used: writers disagree on whether total_size counts a tied tensor once or
 // twice, and every shard's size follows from its own header.
-func readIndex(path string) (map[string]string, error) {
-	b, err := readRegular(path, maxIndex)
-	if err != nil {
-		return nil, err
-	}
+func parseIndex(b []byte) (map[string]string, error) {
 	if !utf8.Valid(b) {
 		return nil, broken("not UTF-8")
 	}
 	s := &scanner{b: b}
 	var shardOf map[string]string
-	err = s.object(maxName, func(key string) error {
+	err := s.object(maxName, func(key string) error {
 		if key != "weight_map" {
 			return s.skip(1)
 		}
