@@ -325,7 +325,7 @@ func TestWriteRefuses(t *testing.T) {
 		{"data too short", one(func(x *weights.Tensor) { x.Data = x.Data[:7] }), `tensor "a.weight": F32 [2 1] takes 8 bytes, 7 given`},
 		{"type unknown", one(func(x *weights.Tensor) { x.DType = "Q4_0" }), `tensor "a.weight": dtype "Q4_0" is not known`},
 		{"dimension negative", one(func(x *weights.Tensor) { x.Shape = []int{-2, -1} }), `tensor "a.weight": negative dimension in shape [-2 -1]`},
-		{"too large", one(func(x *weights.Tensor) { x.Shape = []int{math.MaxInt, 2} }), `is too large`},
+		{"too large", one(func(x *weights.Tensor) { x.Shape = []int{math.MaxInt, math.MaxInt, 8} }), `is too large`},
 		{"name empty", one(func(x *weights.Tensor) { x.Name = "" }), `empty name`},
 		{"name twice", one(func(x *weights.Tensor) { x.Name = "b" }), `key "b" is there twice`},
 		{"name of the metadata", one(func(x *weights.Tensor) { x.Name = metadataKey }), `__metadata__ is not a tensor's name`},
