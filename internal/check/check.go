@@ -1,0 +1,195 @@
+// Package check runs reference cases through the engine and reports, for each, the
+// first activation that departs from the reference or the largest difference.
+//
+//  1. open checkpoints/NAME with a tracer over the case's tensors
+//  2. prepare the images and build the prompt          ids and token types must be equal
+//  3. run the towers and one pass of every row         every named activation within the tolerance
+//  4. generate greedily without the tracer             ids equal, up to margins below the tolerance
+package check
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"facet/internal/golden"
+	"facet/model"
+	"facet/vision"
+)
+
+// Options choose what is run.
+type Options struct {
+	Threads   int
+	Tolerance float64 // 0: golden.Tolerance
+}
+
+// Result is what became of one case.
+type Result struct {
+	Checkpoint, Case string
+	Skipped          string  // why the case was not run; empty if it was
+	Compared         int     // reference tensors
+	Worst            float64 // largest difference, as a share of the tensor's largest value
+	WorstName        string
+	Err              error // the first difference, or why the case could not be run
+}
+
+// Folder runs the cases of a folder laid out as checkpoints/NAME beside NAME/CASE.json
+// and media/, and calls report after each. It fails only if there is nothing to run.
+func Folder(dir string, o Options, report func(Result)) error {
+	names, err := os.ReadDir(filepath.Join(dir, "checkpoints"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s: no folder named checkpoints in it: reference data holds checkpoints/NAME beside NAME/CASE.json and media", dir)
+	}
+	if err != nil {
+		return err
+	}
+	n := 0
+	for _, entry := range names {
+		cases, err := golden.Cases(filepath.Join(dir, entry.Name()))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // a checkpoint without cases
+		}
+		if err != nil {
+			return err
+		}
+		for _, name := range cases {
+			report(Case(dir, entry.Name(), name, o))
+			n++
+		}
+	}
+	if n == 0 {
+		return fmt.Errorf("%s: no case to run: reference data holds NAME/CASE.json and NAME/CASE.safetensors for checkpoints/NAME", dir)
+	}
+	return nil
+}
+
+// Case runs one case of a checkpoint.
+func Case(dir, checkpoint, name string, o Options) Result {
+	r := Result{Checkpoint: checkpoint, Case: name}
+	if o.Tolerance == 0 {
+		o.Tolerance = golden.Tolerance
+	}
+	c, err := golden.OpenCase(filepath.Join(dir, checkpoint), name)
+	if err != nil {
+		r.Err = err
+		return r
+	}
+	defer c.Close()
+	var unsupported model.UnsupportedError
+	if len(c.InputIDs) == 0 {
+		r.Skipped = "a drafter's case, not a prompt"
+	} else if !c.NeedsOnlyImages() {
+		r.Skipped = "sound and video are not supported yet"
+	} else if r.Err = r.run(dir, c, o); errors.As(r.Err, &unsupported) {
+		r.Skipped, r.Err = r.Err.Error(), nil
+	}
+	return r
+}
+
+func (r *Result) run(dir string, c *golden.Case, o Options) error {
+	tracer, err := golden.NewTracer(c, o.Tolerance)
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(dir, "checkpoints", r.Checkpoint)
+	m, err := model.Open(path, model.Options{Threads: o.Threads, Tracer: tracer})
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	p, err := prompt(m, dir, c)
+	if err != nil {
+		return err
+	}
+	if err := samePrompt(p, c); err != nil {
+		return err
+	}
+	if _, err := m.Logits(p, p.Len()); err != nil {
+		return err
+	}
+	r.Compared, r.Worst, r.WorstName = tracer.Compared, tracer.Worst, tracer.WorstName
+	if tracer.First != nil {
+		return tracer.First
+	}
+	if missing := tracer.Missing(); len(missing) > 0 {
+		return fmt.Errorf("%s: no activation of this name was computed (%d such)", missing[0], len(missing))
+	}
+	return greedy(path, p, c, o)
+}
+
+// prompt prepares the images of a case and builds its prompt.
+func prompt(m *model.Model, dir string, c *golden.Case) (*model.Prompt, error) {
+	spec, ok := m.Spec()
+	if !ok && len(c.Images) > 0 {
+		return nil, model.UnsupportedError("this checkpoint takes no images")
+	}
+	var patches []*vision.Patches
+	for _, name := range c.Images {
+		path := filepath.Join(dir, "media", name)
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		img, err := vision.Decode(data, vision.DecodeOptions{})
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		p, _, err := vision.Prepare(img, spec, c.Budget)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		patches = append(patches, p)
+	}
+	soft, err := m.EncodeImages(patches)
+	if err != nil {
+		return nil, err
+	}
+	return m.RawPrompt(c.Prompt, soft)
+}
+
+func samePrompt(p *model.Prompt, c *golden.Case) error {
+	if !slices.Equal(p.IDs, c.InputIDs) {
+		for i := range min(len(p.IDs), len(c.InputIDs)) {
+			if p.IDs[i] != c.InputIDs[i] {
+				return fmt.Errorf("input_ids: position %d is %d, want %d", i, p.IDs[i], c.InputIDs[i])
+			}
+		}
+		return fmt.Errorf("input_ids: %d positions, want %d", len(p.IDs), len(c.InputIDs))
+	}
+	for i, t := range p.Types {
+		if int(t) != c.TokenTypes[i] {
+			return fmt.Errorf("token_types: position %d is %d, want %d", i, t, c.TokenTypes[i])
+		}
+	}
+	return nil
+}
+
+// greedy generates the reply as a user would get it: prompt in passes, shared layers
+// on wanted rows only. An id may differ where the reference's margin is within the
+// tolerance of the logits, whose largest value is the soft cap of 30; what follows it
+// is then another reply.
+func greedy(path string, p *model.Prompt, c *golden.Case, o Options) error {
+	m, err := model.Open(path, model.Options{Threads: o.Threads})
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	reply, err := m.Generate(context.Background(), model.Request{ID: c.Name, Prompt: p, MaxTokens: len(c.GreedyIDs), IgnoreEnd: true})
+	if err != nil {
+		return err
+	}
+	for i, id := range reply.IDs() {
+		if id == c.GreedyIDs[i] {
+			continue
+		}
+		if c.GreedyMargin[i] < 2*30*o.Tolerance {
+			return nil
+		}
+		return fmt.Errorf("greedy_ids: token %d is %d, want %d, with a margin of %.4f", i, id, c.GreedyIDs[i], c.GreedyMargin[i])
+	}
+	return nil
+}

@@ -1,0 +1,140 @@
+package golden
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+)
+
+// Tracer compares activations with a case's tensors in the order in which they come.
+type Tracer struct {
+	tolerance float64
+	tensors   map[string]*reference
+
+	// Compared counts the reference tensors met so far.
+	Compared int
+	// Worst is the largest difference so far, in the terms of Tolerance, and WorstName its tensor.
+	Worst     float64
+	WorstName string
+	// First is the first tensor that departs from its reference; nil while none does.
+	First error
+}
+
+// reference is one tensor of the case.
+type reference struct {
+	name    string
+	shape   []int
+	values  []float32
+	largest float64 // max |value|
+	calls   int     // of Trace so far
+	rows    int     // in those calls together
+}
+
+// NewTracer returns a tracer over the tensors of c.
+func NewTracer(c *Case, tolerance float64) (*Tracer, error) {
+	t := &Tracer{tolerance: tolerance, tensors: map[string]*reference{}}
+	for _, name := range c.tensors.Names() {
+		w, _ := c.tensors.Tensor(name)
+		if w.DType != "F32" || len(w.Shape) < 2 || len(w.Shape) > 3 {
+			return nil, fmt.Errorf("reference tensor %s: %s of shape %v, want F32 with 2 or 3 dimensions", name, w.DType, w.Shape)
+		}
+		r := &reference{name: name, shape: w.Shape, values: make([]float32, w.Elements())}
+		for i := range r.values {
+			r.values[i] = math.Float32frombits(binary.LittleEndian.Uint32(w.Data[4*i:]))
+			r.largest = max(r.largest, math.Abs(float64(r.values[i])))
+		}
+		t.tensors[name] = r
+	}
+	return t, nil
+}
+
+// Trace compares one activation [rows, cols] with the rows that the reference kept of
+// it. item counts the pictures of a prompt in the activations of a tower.
+func (t *Tracer) Trace(name string, item, rows, cols int, data []float32) {
+	r := t.tensors[name]
+	if r == nil {
+		return
+	}
+	if r.calls == 0 {
+		t.Compared++
+	}
+	pairs, err := r.pairs(item, rows, cols)
+	r.calls++
+	r.rows += rows
+	if err != nil {
+		t.depart(fmt.Errorf("%s: %w", name, err))
+		return
+	}
+	for _, p := range pairs {
+		want := r.values[p.want*cols : (p.want+1)*cols]
+		for i, got := range data[p.got*cols : (p.got+1)*cols] {
+			t.compare(r, p.got, i, float64(got), float64(want[i]))
+		}
+	}
+}
+
+func (t *Tracer) compare(r *reference, row, col int, got, want float64) {
+	d := math.Abs(got-want) / max(r.largest, math.SmallestNonzeroFloat64)
+	if !(d <= t.Worst) {
+		t.Worst, t.WorstName = d, r.name
+	}
+	if !(d <= t.tolerance) { // also when it is NaN
+		t.depart(fmt.Errorf("%s: row %d, column %d: got %g, want %g, off by %.1e of the largest value %g", r.name, row, col, got, want, d, r.largest))
+	}
+}
+
+func (t *Tracer) depart(err error) {
+	if t.First == nil {
+		t.First = err
+	}
+}
+
+// Missing lists the reference tensors that no activation came for, sorted.
+func (t *Tracer) Missing() []string {
+	var names []string
+	for name, r := range t.tensors {
+		if r.calls == 0 {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// pair is a row of an activation with the row of the reference that it must equal.
+type pair struct{ got, want int }
+
+// pairs undoes how the reference data was cut; its rules are in fixtures/README.md.
+func (r *reference) pairs(item, rows, cols int) ([]pair, error) {
+	kept := r.shape[0]
+	if width := len(r.values) / kept; len(r.shape) == 2 && width != cols || len(r.shape) == 3 && width%cols != 0 {
+		return nil, fmt.Errorf("%d columns, the reference has shape %v", cols, r.shape)
+	}
+	decoder := strings.Contains(r.name, "language_model")
+	switch {
+	case r.name == "logits": // those of the last positions
+		if rows < kept {
+			return nil, fmt.Errorf("%d rows, the reference has shape %v", rows, r.shape)
+		}
+		return run(rows-kept, 0, kept), nil
+	case len(r.shape) == 3 && !decoder && kept == 2 && r.shape[2] == cols: // two pictures, the first rows of each
+		return run(0, item*r.shape[1], min(rows, r.shape[1])), nil
+	case len(r.shape) == 3: // the heads of the first positions
+		return run(0, 0, min(rows, kept)), nil
+	case decoder && kept == 24 && rows > 40:
+		return append(run(0, 0, 8), run(rows-16, 8, 16)...), nil
+	case r.calls > 0 || rows < kept: // pictures one after the other; a pooler's rows past the real ones are zero
+		return run(0, r.rows, min(rows, kept-r.rows)), nil
+	}
+	return run(0, 0, kept), nil
+}
+
+func run(got, want, n int) []pair {
+	var p []pair
+	for i := range n {
+		p = append(p, pair{got + i, want + i})
+	}
+	return p
+}

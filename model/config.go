@@ -1,0 +1,460 @@
+package model
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"strconv"
+)
+
+// Attention kinds as the checkpoint's layer_types spells them.
+const (
+	slidingAttention = "sliding_attention"
+	fullAttention    = "full_attention"
+)
+
+// Config is a checkpoint's config.json with the keys the engine reads.
+type Config struct {
+	ModelType    string        `json:"model_type"`
+	TextConfig   TextConfig    `json:"text_config"`
+	VisionConfig *VisionConfig `json:"vision_config"`
+	AudioConfig  *AudioConfig  `json:"audio_config"`
+	EOSTokenID   TokenIDs      `json:"eos_token_id"`
+
+	// Generation is generation_config.json; zero where the file is absent.
+	Generation GenerationConfig `json:"-"`
+	// Processor is processor_config.json; defaults where the file is absent.
+	Processor ProcessorConfig `json:"-"`
+}
+
+// TextConfig describes the decoder.
+type TextConfig struct {
+	VocabSize                 int                       `json:"vocab_size"`
+	HiddenSize                int                       `json:"hidden_size"`
+	IntermediateSize          int                       `json:"intermediate_size"`
+	NumHiddenLayers           int                       `json:"num_hidden_layers"`
+	NumAttentionHeads         int                       `json:"num_attention_heads"`
+	NumKeyValueHeads          int                       `json:"num_key_value_heads"`
+	NumGlobalKeyValueHeads    *int                      `json:"num_global_key_value_heads"`
+	HeadDim                   int                       `json:"head_dim"`
+	GlobalHeadDim             *int                      `json:"global_head_dim"`
+	HiddenActivation          string                    `json:"hidden_activation"`
+	RMSNormEps                float32                   `json:"rms_norm_eps"`
+	MaxPositionEmbeddings     int                       `json:"max_position_embeddings"`
+	RopeParameters            map[string]RopeParameters `json:"rope_parameters"`
+	AttentionBias             bool                      `json:"attention_bias"`
+	AttentionKEqV             bool                      `json:"attention_k_eq_v"`
+	SlidingWindow             int                       `json:"sliding_window"`
+	LayerTypes                []string                  `json:"layer_types"`
+	FinalLogitSoftcapping     *float32                  `json:"final_logit_softcapping"`
+	UseBidirectionalAttention *string                   `json:"use_bidirectional_attention"`
+	NumKVSharedLayers         int                       `json:"num_kv_shared_layers"`
+	UseDoubleWideMLP          bool                      `json:"use_double_wide_mlp"`
+	HiddenSizePerLayerInput   int                       `json:"hidden_size_per_layer_input"`
+	VocabSizePerLayerInput    int                       `json:"vocab_size_per_layer_input"`
+	EnableMoEBlock            bool                      `json:"enable_moe_block"`
+	NumExperts                *int                      `json:"num_experts"`
+	TopKExperts               *int                      `json:"top_k_experts"`
+	MoEIntermediateSize       *int                      `json:"moe_intermediate_size"`
+	PadTokenID                int32                     `json:"pad_token_id"`
+	BOSTokenID                int32                     `json:"bos_token_id"`
+	EOSTokenID                TokenIDs                  `json:"eos_token_id"`
+	TieWordEmbeddings         *bool                     `json:"tie_word_embeddings"`
+
+	// PerLayerConfig overrides sizes by layer index. transformers writes it since
+	// 5.15 in place of global_head_dim and num_global_key_value_heads.
+	PerLayerConfig map[string]LayerConfig `json:"per_layer_config"`
+}
+
+// LayerConfig is one entry of per_layer_config: the sizes in which a layer departs from the rest.
+type LayerConfig struct {
+	HeadDim           *int `json:"head_dim"`
+	NumKeyValueHeads  *int `json:"num_key_value_heads"`
+	NumAttentionHeads *int `json:"num_attention_heads"`
+	IntermediateSize  *int `json:"intermediate_size"`
+}
+
+// RopeParameters are the rotary settings of one kind of attention.
+type RopeParameters struct {
+	RopeType            string   `json:"rope_type"`
+	RopeTheta           float64  `json:"rope_theta"`
+	PartialRotaryFactor *float64 `json:"partial_rotary_factor"`
+}
+
+// VisionConfig describes the vision tower.
+type VisionConfig struct {
+	ModelType             string         `json:"model_type"`
+	HiddenSize            int            `json:"hidden_size"`
+	IntermediateSize      int            `json:"intermediate_size"`
+	NumHiddenLayers       int            `json:"num_hidden_layers"`
+	NumAttentionHeads     int            `json:"num_attention_heads"`
+	NumKeyValueHeads      int            `json:"num_key_value_heads"`
+	HeadDim               int            `json:"head_dim"`
+	RMSNormEps            float32        `json:"rms_norm_eps"`
+	PatchSize             int            `json:"patch_size"`
+	PoolingKernelSize     int            `json:"pooling_kernel_size"`
+	PositionEmbeddingSize int            `json:"position_embedding_size"`
+	RopeParameters        RopeParameters `json:"rope_parameters"`
+	UseClippedLinears     bool           `json:"use_clipped_linears"`
+	Standardize           bool           `json:"standardize"`
+	DefaultOutputLength   int            `json:"default_output_length"`
+}
+
+// AudioConfig describes the audio tower.
+type AudioConfig struct {
+	ModelType               string `json:"model_type"`
+	HiddenSize              int    `json:"hidden_size"`
+	NumHiddenLayers         int    `json:"num_hidden_layers"`
+	NumAttentionHeads       int    `json:"num_attention_heads"`
+	SubsamplingConvChannels []int  `json:"subsampling_conv_channels"`
+	ConvKernelSize          int    `json:"conv_kernel_size"`
+	UseClippedLinears       bool   `json:"use_clipped_linears"`
+	OutputProjDims          int    `json:"output_proj_dims"`
+}
+
+// GenerationConfig is generation_config.json: the sampling the checkpoint's makers advise.
+type GenerationConfig struct {
+	DoSample    bool     `json:"do_sample"`
+	Temperature *float32 `json:"temperature"`
+	TopK        int      `json:"top_k"`
+	TopP        *float32 `json:"top_p"`
+	MinP        float32  `json:"min_p"`
+	EOSTokenID  TokenIDs `json:"eos_token_id"`
+}
+
+// ProcessorConfig is processor_config.json, as far as the engine reads it.
+type ProcessorConfig struct {
+	ImageProcessor struct {
+		PatchSize         int `json:"patch_size"`
+		PoolingKernelSize int `json:"pooling_kernel_size"`
+		MaxSoftTokens     int `json:"max_soft_tokens"`
+	} `json:"image_processor"`
+}
+
+// TokenIDs is a JSON number or list of numbers.
+type TokenIDs []int32
+
+// UnmarshalJSON accepts null, a number and a list of numbers.
+func (t *TokenIDs) UnmarshalJSON(data []byte) error {
+	if len(data) > 0 && data[0] == '[' {
+		return json.Unmarshal(data, (*[]int32)(t))
+	}
+	var one *int32
+	if err := json.Unmarshal(data, &one); err != nil {
+		return err
+	}
+	*t = nil
+	if one != nil {
+		*t = TokenIDs{*one}
+	}
+	return nil
+}
+
+// loadConfig reads config.json of a checkpoint folder and, where they exist,
+// generation_config.json and processor_config.json, and checks every value.
+func loadConfig(dir string) (*Config, error) {
+	c := new(Config)
+	if err := readJSON(filepath.Join(dir, "config.json"), c); err != nil {
+		return nil, err
+	}
+	for name, dst := range map[string]any{"generation_config.json": &c.Generation, "processor_config.json": &c.Processor} {
+		if err := readJSON(filepath.Join(dir, name), dst); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+	}
+	if err := c.validate(); err != nil {
+		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, "config.json"), err)
+	}
+	return c, nil
+}
+
+const maxConfigBytes = 1 << 20
+
+func readJSON(path string, dst any) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if info.Size() > maxConfigBytes {
+		return fmt.Errorf("%s: %d bytes, more than any configuration has", path, info.Size())
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	d := json.NewDecoder(bytes.NewReader(data))
+	if err := d.Decode(dst); err != nil {
+		return fmt.Errorf("%s: not valid JSON for this file: %w", path, err)
+	}
+	return nil
+}
+
+// validate checks that every value the engine computes with is present, of a
+// known kind and in range, so that the code after it need not.
+func (c *Config) validate() error {
+	switch c.ModelType {
+	case "gemma4":
+	case "gemma4_unified":
+		return UnsupportedError("model_type gemma4_unified (Gemma 4 12B) is not supported yet")
+	case "":
+		return FormatError("model_type is missing")
+	default:
+		return UnsupportedError(fmt.Sprintf("model_type %q is not Gemma 4", c.ModelType))
+	}
+	if err := c.TextConfig.validate(); err != nil {
+		return fmt.Errorf("text_config: %w", err)
+	}
+	if v := c.VisionConfig; v != nil {
+		if err := v.validate(); err != nil {
+			return fmt.Errorf("vision_config: %w", err)
+		}
+	}
+	p := &c.Processor.ImageProcessor
+	if v := c.VisionConfig; v != nil && (p.PatchSize != 0 && p.PatchSize != v.PatchSize || p.PoolingKernelSize != 0 && p.PoolingKernelSize != v.PoolingKernelSize) {
+		return FormatError("processor_config.json and vision_config disagree on patch_size or pooling_kernel_size")
+	}
+	return nil
+}
+
+// bounded is a named configuration value with the range it must lie in.
+type bounded struct {
+	name       string
+	value      int
+	least, top int
+}
+
+func checkBounds(values []bounded) error {
+	for _, v := range values {
+		if v.value < v.least || v.value > v.top {
+			return FormatError(fmt.Sprintf("%s is %d, must be %d to %d", v.name, v.value, v.least, v.top))
+		}
+	}
+	return nil
+}
+
+func (t *TextConfig) validate() error {
+	err := checkBounds([]bounded{
+		{"vocab_size", t.VocabSize, 1, 1 << 22},
+		{"hidden_size", t.HiddenSize, 1, 1 << 16},
+		{"intermediate_size", t.IntermediateSize, 1, 1 << 20},
+		{"num_hidden_layers", t.NumHiddenLayers, 1, 1024},
+		{"num_attention_heads", t.NumAttentionHeads, 1, 1024},
+		{"num_key_value_heads", t.NumKeyValueHeads, 1, 1024},
+		{"head_dim", t.HeadDim, 2, 4096},
+		{"sliding_window", t.SlidingWindow, 1, 1 << 20},
+		{"max_position_embeddings", t.MaxPositionEmbeddings, 1, 1 << 24},
+		{"num_kv_shared_layers", t.NumKVSharedLayers, 0, t.NumHiddenLayers - 1},
+		{"hidden_size_per_layer_input", t.HiddenSizePerLayerInput, 0, 1 << 16},
+		{"pad_token_id", int(t.PadTokenID), 0, t.VocabSize - 1},
+		{"bos_token_id", int(t.BOSTokenID), 0, t.VocabSize - 1},
+	})
+	if err != nil {
+		return err
+	}
+	switch {
+	case !(t.RMSNormEps > 0 && t.RMSNormEps < 1):
+		return FormatError(fmt.Sprintf("rms_norm_eps is %g", t.RMSNormEps))
+	case t.HiddenActivation != "gelu_pytorch_tanh":
+		return UnsupportedError(fmt.Sprintf("hidden_activation %q", t.HiddenActivation))
+	case t.AttentionBias:
+		return UnsupportedError("attention_bias true")
+	case t.TieWordEmbeddings != nil && !*t.TieWordEmbeddings:
+		return UnsupportedError("tie_word_embeddings false")
+	case t.UseBidirectionalAttention != nil && *t.UseBidirectionalAttention != "vision":
+		return UnsupportedError(fmt.Sprintf("use_bidirectional_attention %q", *t.UseBidirectionalAttention))
+	case t.FinalLogitSoftcapping != nil && !(*t.FinalLogitSoftcapping > 0):
+		return FormatError(fmt.Sprintf("final_logit_softcapping is %g", *t.FinalLogitSoftcapping))
+	case t.HiddenSizePerLayerInput > 0 && (t.VocabSizePerLayerInput < t.VocabSize || t.VocabSizePerLayerInput > 1<<22):
+		return FormatError(fmt.Sprintf("vocab_size_per_layer_input is %d for a vocab_size of %d", t.VocabSizePerLayerInput, t.VocabSize))
+	}
+	if err := t.validateExperts(); err != nil {
+		return err
+	}
+	return t.validateLayers()
+}
+
+func (t *TextConfig) validateExperts() error {
+	if !t.EnableMoEBlock {
+		return nil
+	}
+	if t.NumExperts == nil || t.TopKExperts == nil || t.MoEIntermediateSize == nil {
+		return FormatError("enable_moe_block without num_experts, top_k_experts and moe_intermediate_size")
+	}
+	return checkBounds([]bounded{
+		{"num_experts", *t.NumExperts, 1, 4096},
+		{"top_k_experts", *t.TopKExperts, 1, *t.NumExperts},
+		{"moe_intermediate_size", *t.MoEIntermediateSize, 1, 1 << 20},
+	})
+}
+
+func (t *TextConfig) validateLayers() error {
+	if len(t.LayerTypes) != t.NumHiddenLayers {
+		return FormatError(fmt.Sprintf("layer_types has %d entries for %d layers", len(t.LayerTypes), t.NumHiddenLayers))
+	}
+	for key := range t.PerLayerConfig {
+		if n, err := strconv.Atoi(key); err != nil || n < 0 || n >= t.NumHiddenLayers {
+			return FormatError(fmt.Sprintf("per_layer_config has an entry %q for %d layers", key, t.NumHiddenLayers))
+		}
+	}
+	if t.LayerTypes[t.NumHiddenLayers-1] != fullAttention {
+		return UnsupportedError("the last of layer_types is not full_attention")
+	}
+	for i, kind := range t.LayerTypes {
+		if kind != slidingAttention && kind != fullAttention {
+			return UnsupportedError(fmt.Sprintf("layer_types[%d] is %q", i, kind))
+		}
+		rope, ok := t.RopeParameters[kind]
+		if !ok {
+			return FormatError("rope_parameters has no " + kind)
+		}
+		if err := rope.validate(); err != nil {
+			return fmt.Errorf("rope_parameters.%s: %w", kind, err)
+		}
+		err := checkBounds([]bounded{
+			{"head size", t.headDim(i), 2, 4096},
+			{"attention heads", t.heads(i), 1, 1024},
+			{"key/value heads", t.kvHeads(i), 1, 1024},
+			{"intermediate size", t.intermediateSize(i), 1, 1 << 20},
+		})
+		switch {
+		case err != nil:
+			return fmt.Errorf("layer %d: %w", i, err)
+		case t.headDim(i)%2 != 0:
+			return FormatError(fmt.Sprintf("layer %d: head size %d is odd", i, t.headDim(i)))
+		case t.heads(i)%t.kvHeads(i) != 0:
+			return FormatError(fmt.Sprintf("layer %d: %d attention heads are no multiple of %d key/value heads", i, t.heads(i), t.kvHeads(i)))
+		}
+		if !t.ownsKV(i) {
+			src := t.kvSource(i)
+			if src < 0 {
+				return FormatError(fmt.Sprintf("layer %d shares keys and values, but no earlier layer of kind %s owns any", i, kind))
+			}
+			if t.headDim(src) != t.headDim(i) || t.kvHeads(src) != t.kvHeads(i) {
+				return FormatError(fmt.Sprintf("layer %d shares the keys of layer %d, which have another shape", i, src))
+			}
+		}
+	}
+	return nil
+}
+
+func (r RopeParameters) validate() error {
+	switch {
+	case r.RopeType != "default" && r.RopeType != "proportional" && r.RopeType != "axial":
+		return UnsupportedError(fmt.Sprintf("rope_type %q", r.RopeType))
+	case !(r.RopeTheta > 1) || math.IsInf(r.RopeTheta, 0):
+		return FormatError(fmt.Sprintf("rope_theta is %g", r.RopeTheta))
+	case r.PartialRotaryFactor != nil && !(*r.PartialRotaryFactor > 0 && *r.PartialRotaryFactor <= 1):
+		return FormatError(fmt.Sprintf("partial_rotary_factor is %g", *r.PartialRotaryFactor))
+	}
+	return nil
+}
+
+func (v *VisionConfig) validate() error {
+	err := checkBounds([]bounded{
+		{"hidden_size", v.HiddenSize, 1, 1 << 16},
+		{"intermediate_size", v.IntermediateSize, 1, 1 << 20},
+		{"num_hidden_layers", v.NumHiddenLayers, 1, 1024},
+		{"num_attention_heads", v.NumAttentionHeads, 1, 1024},
+		{"num_key_value_heads", v.NumKeyValueHeads, 1, 1024},
+		{"head_dim", v.HeadDim, 4, 4096},
+		{"patch_size", v.PatchSize, 1, 256},
+		{"pooling_kernel_size", v.PoolingKernelSize, 1, 16},
+		{"position_embedding_size", v.PositionEmbeddingSize, 1, 1 << 20},
+		{"head_dim modulo 4", v.HeadDim % 4, 0, 0},
+		{"num_attention_heads modulo num_key_value_heads", v.NumAttentionHeads % max(1, v.NumKeyValueHeads), 0, 0},
+	})
+	if err != nil {
+		return err
+	}
+	if !(v.RMSNormEps > 0 && v.RMSNormEps < 1) {
+		return FormatError(fmt.Sprintf("rms_norm_eps is %g", v.RMSNormEps))
+	}
+	return v.RopeParameters.validate()
+}
+
+// Sliding reports whether layer i attends within the sliding window only.
+func (t *TextConfig) Sliding(i int) bool { return t.LayerTypes[i] == slidingAttention }
+
+// layer returns the overrides of layer i; all fields are nil where there are none.
+func (t *TextConfig) layer(i int) LayerConfig { return t.PerLayerConfig[strconv.Itoa(i)] }
+
+func (t *TextConfig) headDim(i int) int {
+	if d := t.layer(i).HeadDim; d != nil {
+		return *d
+	}
+	if !t.Sliding(i) && t.GlobalHeadDim != nil {
+		return *t.GlobalHeadDim
+	}
+	return t.HeadDim
+}
+
+func (t *TextConfig) heads(i int) int {
+	if n := t.layer(i).NumAttentionHeads; n != nil {
+		return *n
+	}
+	return t.NumAttentionHeads
+}
+
+// kvHeads is the number of key/value heads of layer i. num_global_key_value_heads
+// counts only where full layers use their keys as values (E2B and E4B carry the
+// key with another meaning).
+func (t *TextConfig) kvHeads(i int) int {
+	if n := t.layer(i).NumKeyValueHeads; n != nil {
+		return *n
+	}
+	if t.keyIsValue(i) && t.NumGlobalKeyValueHeads != nil {
+		return *t.NumGlobalKeyValueHeads
+	}
+	return t.NumKeyValueHeads
+}
+
+// keyIsValue reports whether layer i has no v_proj and uses its raw keys as values.
+func (t *TextConfig) keyIsValue(i int) bool { return t.AttentionKEqV && !t.Sliding(i) }
+
+// KVShape returns the number and the size of the key/value heads of layer i.
+func (t *TextConfig) KVShape(i int) (heads, dim int) { return t.kvHeads(i), t.headDim(i) }
+
+// intermediateSize is the MLP width of layer i: doubled in KV-shared layers where use_double_wide_mlp says so.
+func (t *TextConfig) intermediateSize(i int) int {
+	if n := t.layer(i).IntermediateSize; n != nil {
+		return *n
+	}
+	if t.UseDoubleWideMLP && !t.ownsKV(i) {
+		return 2 * t.IntermediateSize
+	}
+	return t.IntermediateSize
+}
+
+// firstShared is the first layer that uses the keys and values of an earlier one; NumHiddenLayers if none does.
+func (t *TextConfig) firstShared() int { return t.NumHiddenLayers - t.NumKVSharedLayers }
+
+func (t *TextConfig) ownsKV(i int) bool { return i < t.firstShared() }
+
+// kvSource is the layer whose keys and values layer i reads: itself, or the last
+// owning layer of the same kind. It is -1 if there is none.
+func (t *TextConfig) kvSource(i int) int {
+	if t.ownsKV(i) {
+		return i
+	}
+	for s := t.firstShared() - 1; s >= 0; s-- {
+		if t.LayerTypes[s] == t.LayerTypes[i] {
+			return s
+		}
+	}
+	return -1
+}
+
+// bidirectionalImages reports whether the soft tokens of one image see each other in both directions.
+func (t *TextConfig) bidirectionalImages() bool {
+	return t.UseBidirectionalAttention != nil && *t.UseBidirectionalAttention == "vision"
+}
+
+// large reports whether the checkpoint belongs to the sizes whose chat template
+// writes an empty thought when thinking is off (12B, 26B-A4B, 31B): those without
+// per-layer embeddings.
+func (c *Config) large() bool { return c.TextConfig.HiddenSizePerLayerInput == 0 }

@@ -1,0 +1,124 @@
+package model
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"facet/fixtures"
+)
+
+// edited writes a copy of a checkpoint's config.json with some keys of a part
+// changed, removed where the value is nil, and loads it.
+func edited(t *testing.T, part string, change map[string]any) error {
+	t.Helper()
+	data, err := os.ReadFile(fixtures.Path("golden/checkpoints/tiny-e/config.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var doc map[string]any
+	if err := json.Unmarshal(data, &doc); err != nil {
+		t.Fatal(err)
+	}
+	at := doc
+	if part != "" {
+		at = doc[part].(map[string]any)
+	}
+	for k, v := range change {
+		if at[k] = v; v == nil {
+			delete(at, k)
+		}
+	}
+	dir := t.TempDir()
+	if data, err = json.Marshal(doc); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "config.json"), data, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	_, err = loadConfig(dir)
+	return err
+}
+
+func TestConfigRefuses(t *testing.T) {
+	type m = map[string]any
+	for _, c := range []struct {
+		part        string
+		change      m
+		want        string
+		unsupported bool
+	}{
+		{"", m{"model_type": "llama"}, `model_type "llama"`, true},
+		{"", m{"model_type": nil}, "model_type is missing", false},
+		{"", m{"model_type": "gemma4_unified"}, "not supported yet", true},
+		{"text_config", m{"hidden_size": 0}, "hidden_size is 0", false},
+		{"text_config", m{"hidden_size": 1 << 30}, "hidden_size", false},
+		{"text_config", m{"num_attention_heads": 3}, "no multiple", false},
+		{"text_config", m{"num_hidden_layers": 7}, "layer_types has", false},
+		{"text_config", m{"layer_types": nil}, "layer_types has 0", false},
+		{"text_config", m{"rms_norm_eps": 0}, "rms_norm_eps", false},
+		{"text_config", m{"rms_norm_eps": nil}, "rms_norm_eps", false},
+		{"text_config", m{"hidden_activation": "silu"}, "hidden_activation", true},
+		{"text_config", m{"attention_bias": true}, "attention_bias", true},
+		{"text_config", m{"tie_word_embeddings": false}, "tie_word_embeddings", true},
+		{"text_config", m{"use_bidirectional_attention": "all"}, "use_bidirectional_attention", true},
+		{"text_config", m{"rope_parameters": nil}, "rope_parameters", false},
+		{"text_config", m{"sliding_window": nil}, "sliding_window is 0", false},
+		{"text_config", m{"final_logit_softcapping": -1}, "final_logit_softcapping", false},
+		{"text_config", m{"num_kv_shared_layers": 8}, "num_kv_shared_layers", false},
+		{"text_config", m{"num_kv_shared_layers": 7}, "shares keys and values", false},
+		{"text_config", m{"vocab_size_per_layer_input": 5}, "vocab_size_per_layer_input", false},
+		{"text_config", m{"enable_moe_block": true}, "enable_moe_block without", false},
+		{"text_config", m{"per_layer_config": m{"99": m{}}}, "per_layer_config", false},
+		{"text_config", m{"head_dim": 3}, "odd", false},
+		{"vision_config", m{"head_dim": 6}, "head_dim modulo 4", false},
+		{"vision_config", m{"patch_size": 0}, "patch_size", false},
+		{"vision_config", m{"pooling_kernel_size": 0}, "pooling_kernel_size", false},
+	} {
+		err := edited(t, c.part, c.change)
+		var unsupported UnsupportedError
+		var format FormatError
+		switch {
+		case err == nil:
+			t.Errorf("%s %v: no error", c.part, c.change)
+		case !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "config.json"):
+			t.Errorf("%s %v: got %q, want the file and %q", c.part, c.change, err, c.want)
+		case errors.As(err, &unsupported) != c.unsupported || errors.As(err, &format) == c.unsupported:
+			t.Errorf("%s %v: %q is of the wrong kind", c.part, c.change, err)
+		}
+	}
+	if err := edited(t, "", nil); err != nil {
+		t.Errorf("unchanged: %v", err)
+	}
+}
+
+// per_layer_config says with other keys what global_head_dim says.
+func TestPerLayerConfig(t *testing.T) {
+	data, err := os.ReadFile(fixtures.Path("golden/checkpoints/tiny-dense/config.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var old, newer Config
+	if err := errors.Join(json.Unmarshal(data, &old), json.Unmarshal(data, &newer)); err != nil {
+		t.Fatal(err)
+	}
+	o, n := &old.TextConfig, &newer.TextConfig
+	if o.GlobalHeadDim == nil || o.NumGlobalKeyValueHeads == nil {
+		t.Skip("this checkpoint is written in the newer form already")
+	}
+	n.GlobalHeadDim, n.NumGlobalKeyValueHeads, n.PerLayerConfig = nil, nil, map[string]LayerConfig{}
+	for i := range n.NumHiddenLayers {
+		if !n.Sliding(i) {
+			dim, kv := *o.GlobalHeadDim, *o.NumGlobalKeyValueHeads
+			n.PerLayerConfig[string(rune('0'+i))] = LayerConfig{HeadDim: &dim, NumKeyValueHeads: &kv}
+		}
+	}
+	for i := range o.NumHiddenLayers {
+		if o.headDim(i) != n.headDim(i) || o.kvHeads(i) != n.kvHeads(i) {
+			t.Errorf("layer %d: %d×%d and %d×%d", i, o.kvHeads(i), o.headDim(i), n.kvHeads(i), n.headDim(i))
+		}
+	}
+}

@@ -1,0 +1,267 @@
+package model
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// Request asks for one reply.
+type Request struct {
+	// ID names the request in errors and among what Step returns.
+	ID string
+	// Stream seeds the request's random numbers together with Sampling.Seed, so that
+	// equal inputs draw alike wherever they stand in a run.
+	Stream string
+	Prompt *Prompt
+	// MaxTokens bounds the reply; the context of the checkpoint does so in any case.
+	MaxTokens int
+	Sampling  Sampling
+	// IgnoreEnd goes on past end tokens and loops, up to MaxTokens.
+	IgnoreEnd bool
+	// OnToken, if not nil, is called with every token as soon as it is known.
+	OnToken func(Token)
+}
+
+// Token is one token of a reply.
+type Token struct {
+	ID      int32
+	LogProb float32 // natural logarithm of its probability before temperature and cuts
+}
+
+// Finish says why a reply ended.
+type Finish string
+
+// The reasons for which a reply ends.
+const (
+	FinishStop   Finish = "stop"   // an end token
+	FinishLength Finish = "length" // MaxTokens or the context is used up
+	FinishLoop   Finish = "loop"   // the same pattern again and again
+)
+
+// Reply is the answer to a request. Tokens include the end token.
+type Reply struct {
+	Tokens []Token
+	Finish Finish
+	Err    error // if not nil, Finish is empty and Tokens are those before the error
+}
+
+// IDs returns the ids of the tokens.
+func (r *Reply) IDs() []int32 {
+	ids := make([]int32, len(r.Tokens))
+	for i, t := range r.Tokens {
+		ids[i] = t.ID
+	}
+	return ids
+}
+
+// Text decodes the reply, leaving control tokens out.
+func (r *Reply) Text(m *Model) string { return m.tokenizer.Decode(r.IDs(), true) }
+
+// passTokens is the number of prompt positions that one pass takes at most: enough to
+// use each weight many times, few enough for the activations to stay in the caches.
+const passTokens = 512
+
+// Batch runs any number of requests together: each pass takes a piece of the prompts
+// that wait and a step of every reply under way. What a request is answered does not
+// depend on what runs beside it. A Batch belongs to one goroutine.
+type Batch struct {
+	model *Model
+	room  int // prompt positions a pass may take
+	pages pagePool
+	live  []*generation
+}
+
+// generation is a request under way.
+type generation struct {
+	request Request
+	seq     *sequence
+	sampler *sampler
+	reply   Reply
+	ids     []int32 // of the reply; the last is what the next step runs
+}
+
+// Finished is a request that came to its end, with its reply.
+type Finished struct {
+	Request Request
+	Reply   Reply
+}
+
+// NewBatch returns an empty batch.
+func (m *Model) NewBatch() *Batch {
+	return &Batch{model: m, room: passTokens, pages: pagePool{}}
+}
+
+// Len is the number of requests under way.
+func (b *Batch) Len() int { return len(b.live) }
+
+// CacheBytes is the memory that the keys and values of all requests take now.
+func (b *Batch) CacheBytes() int64 {
+	var n int64
+	for _, g := range b.live {
+		n += g.seq.bytes()
+	}
+	return n
+}
+
+// Add takes a request in. It fails, and takes nothing, if the request cannot be run.
+func (b *Batch) Add(r Request) error {
+	c := &b.model.config.TextConfig
+	switch {
+	case r.Prompt == nil || r.Prompt.Len() == 0:
+		return errors.New("model: the prompt is empty")
+	case r.MaxTokens < 1:
+		return fmt.Errorf("model: max tokens %d: must be at least 1", r.MaxTokens)
+	case r.Prompt.Len() >= c.MaxPositionEmbeddings:
+		return fmt.Errorf("model: the prompt has %d tokens, the checkpoint's context is %d", r.Prompt.Len(), c.MaxPositionEmbeddings)
+	}
+	for i, id := range r.Prompt.IDs {
+		if id < 0 || int(id) >= c.VocabSize {
+			return fmt.Errorf("model: token id %d at position %d is outside the vocabulary of %d", id, i, c.VocabSize)
+		}
+	}
+	if err := r.Sampling.validate(); err != nil {
+		return fmt.Errorf("model: %w", err)
+	}
+	r.MaxTokens = min(r.MaxTokens, c.MaxPositionEmbeddings-r.Prompt.Len())
+	b.live = append(b.live, &generation{
+		request: r,
+		seq:     newSequence(c, r.Prompt, b.pages),
+		sampler: newSampler(r.Sampling, r.Stream),
+	})
+	return nil
+}
+
+// Drop ends all requests under way and forgets them.
+func (b *Batch) Drop() {
+	for _, g := range b.live {
+		g.seq.release()
+	}
+	b.live = nil
+}
+
+// Step runs one pass and returns the requests that came to their end in it. An error
+// is that of the whole pass; one that concerns a single request is in its reply.
+func (b *Batch) Step() ([]Finished, error) {
+	if len(b.live) == 0 {
+		return nil, nil
+	}
+	segments, owners := b.plan()
+	m := b.model
+	m.compute.Lock()
+	defer m.compute.Unlock()
+	logits, err := m.decoder.forward(m.pass, segments, m.options.EveryRow || m.options.Tracer != nil)
+	if err != nil {
+		return nil, err
+	}
+	row := 0
+	for n, g := range owners {
+		for range segments[n].wanted {
+			g.take(m, logits.Row(row))
+			row++
+		}
+	}
+	return b.collect(), nil
+}
+
+// plan cuts the next pass: one step of every reply under way, then pieces of the
+// waiting prompts, oldest first, until the room is used up.
+func (b *Batch) plan() (segments []segment, owners []*generation) {
+	room := b.room
+	for _, g := range b.live {
+		if g.seq.length >= g.request.Prompt.Len() {
+			segments = append(segments, segment{seq: g.seq, ids: g.ids[len(g.ids)-1:], wanted: 1})
+			owners = append(owners, g)
+		}
+	}
+	whole := b.model.config.TextConfig.bidirectionalImages()
+	for _, g := range b.live {
+		p, from := g.request.Prompt, g.seq.length
+		if from >= p.Len() || room <= 0 {
+			continue
+		}
+		to := p.cut(from, room, whole)
+		s := segment{seq: g.seq, ids: p.IDs[from:to], soft: func(i int) []float32 { return p.softAt(from + i) }}
+		if to == p.Len() {
+			s.wanted = 1
+		}
+		room -= to - from
+		segments, owners = append(segments, s), append(owners, g)
+	}
+	return segments, owners
+}
+
+// take chooses the next token of a reply from its logits.
+func (g *generation) take(m *Model, logits []float32) {
+	id, logProb, err := g.sampler.next(logits)
+	if err != nil {
+		g.reply.Err = fmt.Errorf("%s: %w", g.request.ID, err)
+		return
+	}
+	t := Token{id, logProb}
+	g.reply.Tokens = append(g.reply.Tokens, t)
+	g.ids = append(g.ids, id)
+	if g.request.OnToken != nil {
+		g.request.OnToken(t)
+	}
+	r := &g.request
+	switch {
+	case !r.IgnoreEnd && slices.Contains(m.ids.end, id):
+		g.reply.Finish = FinishStop
+	case len(g.reply.Tokens) >= r.MaxTokens:
+		g.reply.Finish = FinishLength
+	case !r.IgnoreEnd && loops(g.ids):
+		g.reply.Finish = FinishLoop
+	}
+}
+
+// collect takes the finished requests out of the batch.
+func (b *Batch) collect() []Finished {
+	var done []Finished
+	b.live = slices.DeleteFunc(b.live, func(g *generation) bool {
+		if g.reply.Finish == "" && g.reply.Err == nil {
+			return false
+		}
+		g.seq.release()
+		done = append(done, Finished{g.request, g.reply})
+		return true
+	})
+	return done
+}
+
+// Generate answers one request. If ctx ends first, it returns what was generated and
+// ctx's error.
+func (m *Model) Generate(ctx context.Context, r Request) (Reply, error) {
+	b := m.NewBatch()
+	defer b.Drop()
+	if err := b.Add(r); err != nil {
+		return Reply{}, err
+	}
+	g := b.live[0]
+	for b.Len() > 0 {
+		if err := ctx.Err(); err != nil {
+			return g.reply, err
+		}
+		if _, err := b.Step(); err != nil {
+			return g.reply, err
+		}
+	}
+	return g.reply, g.reply.Err
+}
+
+// Logits runs a prompt in a single pass and returns the logits of its last positions,
+// [last, vocabulary], row by row.
+func (m *Model) Logits(p *Prompt, last int) ([]float32, error) {
+	if last < 0 || last > p.Len() {
+		panic(fmt.Sprintf("model: Logits: %d positions of %d", last, p.Len()))
+	}
+	m.compute.Lock()
+	defer m.compute.Unlock()
+	s := newSequence(&m.config.TextConfig, p, pagePool{})
+	logits, err := m.decoder.forward(m.pass, []segment{{seq: s, ids: p.IDs, soft: p.softAt, wanted: last}}, m.options.EveryRow || m.options.Tracer != nil)
+	if err != nil {
+		return nil, err
+	}
+	return slices.Clone(logits.Data), nil
+}

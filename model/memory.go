@@ -1,0 +1,142 @@
+package model
+
+import "strings"
+
+// Memory is what a checkpoint takes while it runs, in bytes, computed from shapes.
+type Memory struct {
+	// Weights in the memory map. They are read where they lie; a page counts towards
+	// the resident size once it was touched.
+	Decoder int64 `json:"decoder_bytes"`
+	Vision  int64 `json:"vision_bytes"`
+	Audio   int64 `json:"audio_bytes"`
+	// Table is the per-layer embedding table, which is read row by row from the file
+	// and never resident.
+	Table int64 `json:"per_layer_table_bytes"`
+	// Unused is what the file holds and the model does not read.
+	Unused int64 `json:"unused_bytes"`
+	// Cache is the keys and values of all sequences at the given context.
+	Cache int64 `json:"cache_bytes"`
+	// Pass is the activations of a pass, Tower those of the vision tower at the given budget.
+	Pass  int64 `json:"pass_bytes"`
+	Tower int64 `json:"tower_bytes"`
+}
+
+// Resident is the most that is resident at once, without the program itself.
+func (m Memory) Resident() int64 { return m.Decoder + m.Vision + m.Cache + m.Pass + m.Tower }
+
+// Memory computes what sequences of context positions each take, with pictures of
+// budget soft tokens.
+func (m *Model) Memory(context, sequences, budget int) Memory {
+	var out Memory
+	unused := map[string]bool{}
+	for _, name := range m.unused {
+		unused[name] = true
+	}
+	for _, name := range m.source.Names() {
+		t, _ := m.source.Tensor(name)
+		switch {
+		case unused[name]:
+			out.Unused += t.Bytes()
+		case strings.HasSuffix(name, "embed_tokens_per_layer.weight"):
+			out.Table += t.Bytes()
+		case strings.Contains(name, "vision"):
+			out.Vision += t.Bytes()
+		case strings.Contains(name, "audio"):
+			out.Audio += t.Bytes()
+		default:
+			out.Decoder += t.Bytes()
+		}
+	}
+	c := &m.config.TextConfig
+	out.Cache = int64(sequences) * c.cacheBytes(context, budget)
+	out.Pass = c.passBytes(sequences)
+	if v := m.config.VisionConfig; v != nil {
+		out.Tower = v.towerBytes(budget)
+	}
+	return out
+}
+
+// cacheBytes is the memory of one sequence's keys and values at a context: all
+// positions in full layers; in sliding ones the window and the longest pass, which a
+// picture that sees itself in both directions lengthens.
+func (t *TextConfig) cacheBytes(context, budget int) int64 {
+	var n int64
+	for i := range t.firstShared() {
+		positions := context
+		if t.Sliding(i) {
+			pass := passTokens
+			if t.bidirectionalImages() {
+				pass += budget
+			}
+			positions = min(context, t.SlidingWindow-1+pass+pageKeys) // a page is kept until the window left all of it
+		}
+		pages := (positions + pageKeys - 1) / pageKeys
+		n += int64(pages) * 2 * 4 * int64(t.kvHeads(i)*pageKeys*t.headDim(i))
+	}
+	return n
+}
+
+// passBytes is the memory of the activations of a full pass that ends all sequences' prompts.
+func (t *TextConfig) passBytes(sequences int) int64 {
+	rows := int64(passTokens + sequences)
+	var widest int64
+	for i := range t.NumHiddenLayers {
+		q, kv := t.heads(i)*t.headDim(i), t.kvHeads(i)*t.headDim(i)
+		widest = max(widest, int64(2*q+2*kv+2*t.intermediateSize(i)))
+	}
+	ple := int64(2 * t.NumHiddenLayers * t.HiddenSizePerLayerInput)
+	return 4 * (rows*(3*int64(t.HiddenSize)+widest+ple) + int64(sequences)*int64(t.VocabSize))
+}
+
+// towerBytes is the memory of the tower's activations for a picture of budget soft tokens.
+func (v *VisionConfig) towerBytes(budget int) int64 {
+	patches := int64(budget * v.PoolingKernelSize * v.PoolingKernelSize)
+	q, kv := v.NumAttentionHeads*v.HeadDim, v.NumKeyValueHeads*v.HeadDim
+	columns := 3*v.HiddenSize + 2*q + 2*kv + 2*v.IntermediateSize + 2*3*v.PatchSize*v.PatchSize
+	if v.UseClippedLinears {
+		columns += v.IntermediateSize
+	}
+	return 4 * patches * int64(columns)
+}
+
+// Counts are the sizes of a checkpoint's files.
+type Counts struct {
+	TensorsStored, TensorsUsed int
+	Parameters                 int64 // stored
+	FileBytes                  int64
+}
+
+// Counts returns how many tensors and parameters the checkpoint's files hold.
+func (m *Model) Counts() Counts {
+	c := Counts{FileBytes: m.source.Size()}
+	for _, name := range m.source.Names() {
+		t, _ := m.source.Tensor(name)
+		c.TensorsStored++
+		c.Parameters += t.Elements()
+	}
+	c.TensorsUsed = c.TensorsStored - len(m.unused)
+	return c
+}
+
+// TensorInfo describes a stored tensor.
+type TensorInfo struct {
+	Name  string `json:"name"`
+	DType string `json:"dtype"`
+	Shape []int  `json:"shape"`
+	Bytes int64  `json:"bytes"`
+	Used  bool   `json:"used"`
+}
+
+// Tensors lists the stored tensors, sorted by name.
+func (m *Model) Tensors() []TensorInfo {
+	unused := map[string]bool{}
+	for _, name := range m.unused {
+		unused[name] = true
+	}
+	var out []TensorInfo
+	for _, name := range m.source.Names() {
+		t, _ := m.source.Tensor(name)
+		out = append(out, TensorInfo{name, t.DType, t.Shape, t.Bytes(), !unused[name]})
+	}
+	return out
+}

@@ -1,0 +1,292 @@
+package model
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	"facet/internal/tensor"
+	"facet/internal/weights"
+	"facet/internal/weights/safetensors"
+	"facet/model/chat"
+	"facet/model/tokenizer"
+	"facet/vision"
+)
+
+// Options say how a checkpoint is opened.
+type Options struct {
+	// Threads is the number of threads that compute; 0 means one for each CPU.
+	Threads int
+	// Tracer, if not nil, receives every named activation, and every row then goes
+	// through every layer.
+	Tracer Tracer
+	// EveryRow runs all rows of a prompt through all layers, also where their
+	// results are not needed. It is there to be compared with.
+	EveryRow bool
+}
+
+// Model is an open checkpoint. It is safe for concurrent use; calls that compute
+// take turns, since each uses all threads.
+type Model struct {
+	path      string
+	config    *Config
+	tokenizer *tokenizer.Tokenizer
+	ids       specialIDs
+	chat      bool // the checkpoint has a chat template
+
+	source  weights.Source
+	unused  []string // tensors that the file holds and the model does not read
+	decoder *decoder
+	vision  *visionTower // nil in a checkpoint without one
+	workers *tensor.Pool
+	options Options
+
+	compute sync.Mutex // held while a pass or a tower runs
+	pass    *scratch
+	tower   *scratch
+
+	hash func() (string, error)
+}
+
+// Open opens the checkpoint in the folder path: config.json, tokenizer.json and
+// safetensors weights, which stay in the memory map. It binds every tensor by name
+// and shape, and fails if one is missing, misshapen or unknown.
+func Open(path string, o Options) (*Model, error) {
+	m, err := Bind(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.load(o); err != nil {
+		m.Close()
+		return nil, err
+	}
+	return m, nil
+}
+
+// Bind opens a checkpoint as Open does, but reads no weight and no tokenizer: what
+// it returns answers questions about shapes and sizes and computes nothing.
+func Bind(path string) (*Model, error) {
+	if err := checkFolder(path); err != nil {
+		return nil, err
+	}
+	config, err := loadConfig(path)
+	if err != nil {
+		return nil, err
+	}
+	source, err := safetensors.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	m := &Model{path: path, config: config, source: source, chat: hasChatTemplate(path)}
+	m.hash = sync.OnceValues(m.hashFiles)
+	if err := m.bind(); err != nil {
+		source.Close()
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return m, nil
+}
+
+// checkFolder gives the errors that a folder without config.json, or a file, deserves.
+func checkFolder(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		if err := weights.Sniff(path); err != nil {
+			return err
+		}
+		return fmt.Errorf("%s: %w", path, FormatError("a checkpoint is a folder with config.json, tokenizer.json and safetensors files"))
+	}
+	if _, err := os.Stat(filepath.Join(path, "config.json")); errors.Is(err, fs.ErrNotExist) {
+		if files, _ := filepath.Glob(filepath.Join(path, "*.gguf")); len(files) > 0 {
+			return weights.SniffName(files[0])
+		}
+		return fmt.Errorf("%s: %w", path, FormatError("no config.json in this folder: not a checkpoint"))
+	}
+	return nil
+}
+
+// hasChatTemplate reports whether the folder brings a chat template. Its text is not
+// read: facet renders Gemma 4's templates itself.
+func hasChatTemplate(dir string) bool {
+	if _, err := os.Stat(filepath.Join(dir, "chat_template.jinja")); err == nil {
+		return true
+	}
+	var c struct {
+		ChatTemplate any `json:"chat_template"`
+	}
+	return readJSON(filepath.Join(dir, "tokenizer_config.json"), &c) == nil && c.ChatTemplate != nil
+}
+
+// bind asks the file for every tensor of the model.
+func (m *Model) bind() error {
+	b := newBinder(m.source)
+	c := m.config
+	m.decoder = bindDecoder(b, &c.TextConfig)
+	if c.VisionConfig != nil {
+		m.vision = bindVision(b, c.VisionConfig, c.TextConfig.HiddenSize)
+	}
+	if c.AudioConfig != nil {
+		expectAudio(b, c.AudioConfig, c.TextConfig.HiddenSize)
+	}
+	m.decoder.vectors = b.vectors
+	m.unused = b.unused
+	return b.done()
+}
+
+// load reads what Bind left: the tokenizer and the small vectors, and starts the threads.
+func (m *Model) load(o Options) error {
+	var err error
+	if m.tokenizer, err = tokenizer.Open(filepath.Join(m.path, "tokenizer.json")); err != nil {
+		return err
+	}
+	c := m.config
+	if n := m.tokenizer.Size(); n > c.TextConfig.VocabSize {
+		return fmt.Errorf("%s: %w", m.path, FormatError(fmt.Sprintf("tokenizer.json has %d tokens for a vocab_size of %d", n, c.TextConfig.VocabSize)))
+	}
+	if m.ids, err = resolveIDs(m.tokenizer, c); err != nil {
+		return fmt.Errorf("%s: %w", m.path, err)
+	}
+	for _, v := range m.decoder.vectors {
+		v.load()
+	}
+	m.decoder.soft = m.ids.soft()
+	for kind, name := range []string{slidingAttention, fullAttention} {
+		if i := slices.Index(c.TextConfig.LayerTypes, name); i >= 0 {
+			m.decoder.ropes[kind] = newRope(c.TextConfig.RopeParameters[name], c.TextConfig.headDim(i))
+		}
+	}
+	if m.vision != nil {
+		m.vision.rope = newRope(c.VisionConfig.RopeParameters, c.VisionConfig.HeadDim/2)
+	}
+	m.options = o
+	m.workers = tensor.NewPool(o.Threads)
+	m.pass, m.tower = newScratch(m.workers), newScratch(m.workers)
+	m.pass.tracer, m.tower.tracer = o.Tracer, o.Tracer
+	return nil
+}
+
+// Close ends the threads and unmaps the files. Nothing of m may be used after it.
+func (m *Model) Close() error {
+	if m.workers != nil {
+		m.workers.Close()
+	}
+	return m.source.Close()
+}
+
+// Path is the folder the checkpoint was opened from.
+func (m *Model) Path() string { return m.path }
+
+// Config returns the checkpoint's configuration, which must not be changed.
+func (m *Model) Config() *Config { return m.config }
+
+// Tokenizer returns the checkpoint's tokenizer; nil after Bind.
+func (m *Model) Tokenizer() *tokenizer.Tokenizer { return m.tokenizer }
+
+// Threads is the number of threads that compute.
+func (m *Model) Threads() int { return m.workers.Threads() }
+
+// HasChat reports whether the checkpoint was made for conversations. One that was
+// not continues a text.
+func (m *Model) HasChat() bool { return m.chat }
+
+// Template is the family of Gemma 4's chat templates that the checkpoint was trained
+// with: Small for E2B and E4B, Large for the others.
+func (m *Model) Template() chat.Template {
+	if m.config.large() {
+		return chat.Large
+	}
+	return chat.Small
+}
+
+// Spec says how pictures must be cut for this checkpoint; ok is false if it takes none.
+func (m *Model) Spec() (spec vision.Spec, ok bool) {
+	v := m.config.VisionConfig
+	if v == nil {
+		return vision.Spec{}, false
+	}
+	return vision.Spec{PatchSize: v.PatchSize, PoolingKernelSize: v.PoolingKernelSize}, true
+}
+
+// Budget is the soft-token budget for a picture that the checkpoint is set to by
+// default; 280 where it says nothing.
+func (m *Model) Budget() int {
+	if n := m.config.Processor.ImageProcessor.MaxSoftTokens; n > 0 {
+		return n
+	}
+	if v := m.config.VisionConfig; v != nil && v.DefaultOutputLength > 0 {
+		return v.DefaultOutputLength
+	}
+	return 280
+}
+
+// SHA256 identifies the checkpoint: the hex SHA-256 over the SHA-256 sums of
+// config.json, tokenizer.json and the weight files, in this order. It reads all of
+// them once, which takes about a second for each gigabyte.
+func (m *Model) SHA256() (string, error) { return m.hash() }
+
+func (m *Model) hashFiles() (string, error) {
+	files := []string{filepath.Join(m.path, "config.json"), filepath.Join(m.path, "tokenizer.json")}
+	whole := sha256.New()
+	for _, name := range append(files, m.source.Files()...) {
+		f, err := os.Open(name)
+		if err != nil {
+			return "", err
+		}
+		one := sha256.New()
+		_, err = io.Copy(one, f)
+		f.Close()
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", name, err)
+		}
+		whole.Write(one.Sum(nil))
+	}
+	return hex.EncodeToString(whole.Sum(nil)), nil
+}
+
+// SoftTokens are the embeddings of one picture, [Rows, Width], as the decoder takes
+// them in the places of its soft tokens.
+type SoftTokens struct {
+	Rows, Width int
+	Values      []float32
+}
+
+// EncodeImage runs the vision tower on one picture. It fails if the checkpoint has
+// no tower or the picture is larger than its position table.
+func (m *Model) EncodeImage(p *vision.Patches) (*SoftTokens, error) { return m.encodeImage(p, 0) }
+
+// encodeImage is EncodeImage for the item-th picture of a prompt, as the trace counts them.
+func (m *Model) encodeImage(p *vision.Patches, item int) (*SoftTokens, error) {
+	if m.vision == nil {
+		return nil, UnsupportedError("this checkpoint has no vision tower: it takes text only")
+	}
+	m.compute.Lock()
+	defer m.compute.Unlock()
+	m.tower.item = item
+	soft, err := m.vision.encode(m.tower, p)
+	if err != nil {
+		return nil, err
+	}
+	return &SoftTokens{Rows: soft.Rows, Width: soft.Cols, Values: soft.Data}, nil
+}
+
+// EncodeImages runs the vision tower on the pictures of one prompt, in order.
+func (m *Model) EncodeImages(ps []*vision.Patches) ([]*SoftTokens, error) {
+	var out []*SoftTokens
+	for i, p := range ps {
+		soft, err := m.encodeImage(p, i)
+		if err != nil {
+			return nil, fmt.Errorf("image %d: %w", i+1, err)
+		}
+		out = append(out, soft)
+	}
+	return out, nil
+}

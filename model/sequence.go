@@ -1,0 +1,73 @@
+package model
+
+// sequence is one prompt with its reply and its KV caches, one for each layer that
+// owns keys and values.
+type sequence struct {
+	config *TextConfig
+	prompt *Prompt
+	caches []*kvCache // nil where the layer owns none
+	length int        // positions that have been run
+}
+
+func newSequence(c *TextConfig, p *Prompt, pool pagePool) *sequence {
+	s := &sequence{config: c, prompt: p, caches: make([]*kvCache, c.NumHiddenLayers)}
+	for i := range c.firstShared() {
+		cache := &kvCache{shape: attentionShape{c.heads(i), c.kvHeads(i), c.headDim(i)}, pool: pool}
+		if c.Sliding(i) {
+			cache.window = c.SlidingWindow
+		}
+		s.caches[i] = cache
+	}
+	return s
+}
+
+// visible returns what layer i's query at position start+n sees: positions [from, to).
+// It is a single range in every case: what a picture adds to a causal window follows
+// it without a gap.
+func (s *sequence) visible(i, start int) func(n int) (from, to int) {
+	c := s.config
+	if !c.Sliding(i) {
+		return func(n int) (int, int) { return 0, start + n + 1 }
+	}
+	both := c.bidirectionalImages()
+	return func(n int) (int, int) {
+		at := start + n
+		to := at + 1
+		if both && at < s.prompt.Len() {
+			if _, hi, ok := s.prompt.block(at); ok {
+				to = hi // later tokens of the same picture; the window bounds only the past
+			}
+		}
+		return max(0, at-c.SlidingWindow+1), to
+	}
+}
+
+// advance counts n more positions as run and gives back what no later one can see.
+func (s *sequence) advance(n int) {
+	s.length += n
+	for _, c := range s.caches {
+		if c != nil {
+			c.forget(s.length)
+		}
+	}
+}
+
+// release gives back the memory of all caches.
+func (s *sequence) release() {
+	for _, c := range s.caches {
+		if c != nil {
+			c.release()
+		}
+	}
+}
+
+// bytes is the memory the caches hold now.
+func (s *sequence) bytes() int64 {
+	var n int64
+	for _, c := range s.caches {
+		if c != nil {
+			n += c.bytes()
+		}
+	}
+	return n
+}

@@ -1,0 +1,175 @@
+package model
+
+import (
+	"fmt"
+	"math"
+
+	"facet/internal/kernel"
+	"facet/internal/tensor"
+	"facet/vision"
+)
+
+// visionTower turns the patches of one image into soft tokens in the decoder's space.
+type visionTower struct {
+	config            *VisionConfig
+	patchProj         tensor.Weight // [Dv, 3·16·16]
+	positions         tensor.Weight // [2·N, Dv]: N rows for x, then N rows for y
+	layers            []*visionLayer
+	stdBias, stdScale *vector       // nil in the small tower
+	projection        tensor.Weight // [D, Dv]
+	rope              rope          // of half a head: one half turns by x, the other by y
+}
+
+type visionLayer struct {
+	name      string
+	attention attention
+	mlp       mlp
+
+	inputNorm, postAttentionNorm, preMLPNorm, postMLPNorm *vector
+}
+
+// encode returns the soft tokens [S, D] of one image. The result is a copy that the caller keeps.
+func (t *visionTower) encode(s *scratch, p *vision.Patches) (tensor.Mat, error) {
+	c := t.config
+	if err := t.check(p); err != nil {
+		return tensor.Mat{}, err
+	}
+	x := t.embed(s, p)
+	t.rotations(s, p)
+	all := []stretch{{lo: 0, hi: x.Rows, visible: func(int) (int, int) { return 0, x.Rows }}}
+	for _, l := range t.layers {
+		l.forward(s, x, all, c.RMSNormEps)
+	}
+	h := t.pool(s, x, p)
+	s.trace("model.vision_tower", "", h)
+	h = norm(s, &s.norm, h, nil, c.RMSNormEps) // the embedder's norm, without weight
+	soft := tensor.New(h.Rows, t.projection.Out())
+	t.projection.MatMul(s.pool, soft, h)
+	s.trace("model.embed_vision", "", soft)
+	return soft, nil
+}
+
+func (t *visionTower) check(p *vision.Patches) error {
+	c := t.config
+	k := c.PoolingKernelSize
+	switch {
+	case p.Columns < 1 || p.Rows < 1 || p.Columns%k != 0 || p.Rows%k != 0:
+		return fmt.Errorf("model: an image of %d × %d patches does not divide into cells of %d × %d", p.Columns, p.Rows, k, k)
+	case p.Columns > c.PositionEmbeddingSize || p.Rows > c.PositionEmbeddingSize:
+		return fmt.Errorf("model: an image of %d × %d patches is past this checkpoint's %d positions", p.Columns, p.Rows, c.PositionEmbeddingSize)
+	case len(p.Values) != p.Columns*p.Rows*t.patchProj.In():
+		return fmt.Errorf("model: %d patch values for %d × %d patches of %d", len(p.Values), p.Columns, p.Rows, t.patchProj.In())
+	}
+	return nil
+}
+
+// embed sets s.x [P, Dv] to the projected patches plus the embeddings of their column and row.
+func (t *visionTower) embed(s *scratch, p *vision.Patches) tensor.Mat {
+	n := p.Columns * p.Rows
+	s.pixels.Reshape(n, t.patchProj.In())
+	for i, v := range p.Values {
+		s.pixels.Data[i] = 2 * (v - 0.5)
+	}
+	s.x.Reshape(n, t.config.HiddenSize)
+	t.patchProj.MatMul(s.pool, s.x, s.pixels)
+	col, row := make([]float32, t.config.HiddenSize), make([]float32, t.config.HiddenSize)
+	for i := range n {
+		t.positions.Row(col, i%p.Columns)
+		t.positions.Row(row, t.config.PositionEmbeddingSize+i/p.Columns)
+		kernel.Add(col, row) // the reference sums the two first
+		kernel.Add(s.x.Row(i), col)
+	}
+	s.trace("model.vision_tower.patch_embedder", "", s.x)
+	return s.x
+}
+
+// rotations fills the rotary tables [P, E/4] for columns and rows.
+func (t *visionTower) rotations(s *scratch, p *vision.Patches) {
+	for axis := range 2 {
+		s.cos[axis].Reshape(p.Columns*p.Rows, len(t.rope.inverse))
+		s.sin[axis].Reshape(p.Columns*p.Rows, len(t.rope.inverse))
+	}
+	for i := range p.Columns * p.Rows {
+		t.rope.at(s.cos[0].Row(i), s.sin[0].Row(i), i%p.Columns)
+		t.rope.at(s.cos[1].Row(i), s.sin[1].Row(i), i/p.Columns)
+	}
+}
+
+// forward runs one encoder layer over x [P, Dv], in place.
+func (l *visionLayer) forward(s *scratch, x tensor.Mat, all []stretch, eps float32) {
+	a := &l.attention
+	h := norm(s, &s.norm, x, l.inputNorm.v, eps) // [P, Dv]
+	s.trace(l.name, ".input_layernorm", h)
+	q, k, v := a.project(s, h, eps)
+	rotateAxes(s, q, a.shape.dim)
+	rotateAxes(s, k, a.shape.dim)
+	all[0].keys = rowKeys{k, v, a.shape.dim}
+	s.mixed.Reshape(q.Rows, q.Cols)
+	attend(s.pool, s.attention, s.mixed, q, a.shape, all)
+	h = a.o.apply(s, &s.h, s.mixed) // [P, Dv]
+	s.trace(a.name, ".o_proj", h)
+	s.trace(a.name, "", h)
+	h = norm(s, &s.norm, h, l.postAttentionNorm.v, eps)
+	s.trace(l.name, ".post_attention_layernorm", h)
+	add(s, x, h)
+
+	h = norm(s, &s.norm, x, l.preMLPNorm.v, eps)
+	s.trace(l.name, ".pre_feedforward_layernorm", h)
+	h = l.mlp.forward(s, &s.h, h) // [P, Dv]
+	h = norm(s, &s.norm, h, l.postMLPNorm.v, eps)
+	s.trace(l.name, ".post_feedforward_layernorm", h)
+	add(s, x, h)
+	s.trace(l.name, "", x)
+}
+
+// rotateAxes turns the first half of every head by the patch's column and the second by its row.
+func rotateAxes(s *scratch, x tensor.Mat, dim int) {
+	half := dim / 2
+	s.pool.Run(x.Rows, rowChunk, func(a, b int) {
+		for r := a; r < b; r++ {
+			row := x.Row(r)
+			for at := 0; at < len(row); at += dim {
+				kernel.Rope(row[at:at+half], s.cos[0].Row(r), s.sin[0].Row(r))
+				kernel.Rope(row[at+half:at+dim], s.cos[1].Row(r), s.sin[1].Row(r))
+			}
+		}
+	})
+}
+
+// pool averages the patches of each k×k cell, scales by √Dv and standardises where
+// the checkpoint says so: [S, Dv], cells in row-major order.
+func (t *visionTower) pool(s *scratch, x tensor.Mat, p *vision.Patches) tensor.Mat {
+	c := t.config
+	k := c.PoolingKernelSize
+	cells := p.Columns / k
+	s.pooled.Reshape(x.Rows/(k*k), x.Cols)
+	clear(s.pooled.Data)
+	for i := range x.Rows {
+		cell := i%p.Columns/k + cells*(i/p.Columns/k)
+		kernel.Add(s.pooled.Row(cell), x.Row(i))
+	}
+	root := float32(math.Sqrt(float64(c.HiddenSize)))
+	kernel.Scale(s.pooled.Data, 1/float32(k*k))
+	kernel.Scale(s.pooled.Data, root)
+	s.trace("model.vision_tower.pooler", "", s.pooled)
+	if c.Standardize {
+		for r := range s.pooled.Rows {
+			row := s.pooled.Row(r)
+			for i := range row {
+				row[i] = (row[i] - t.stdBias.v[i]) * t.stdScale.v[i]
+			}
+		}
+	}
+	return s.pooled
+}
+
+// rowKeys are keys and values [P, K·E] that lie in rows, heads side by side.
+type rowKeys struct {
+	k, v tensor.Mat
+	dim  int
+}
+
+func (r rowKeys) run(g, lo, hi int) (k, v []float32, stride, n int) {
+	from, to := lo*r.k.Cols+g*r.dim, (hi-1)*r.k.Cols+(g+1)*r.dim
+	return r.k.Data[from:to], r.v.Data[from:to], r.k.Cols, hi - lo
+}
