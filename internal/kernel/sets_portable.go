@@ -1,3 +1,5 @@
+//go:build !cgo || purego || !amd64
+
 package kernel
 
 // sets lists the bodies that this CPU can run, best first.
