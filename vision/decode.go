@@ -214,7 +214,7 @@ func libraryError(err error, at int64) error {
 		return UnsupportedError("a BMP of this kind is not supported")
 	}
 	// Some decoders format the error away instead of wrapping it.
-	if errors.Is(err, io.EOF) || strings.HasSuffix(err.Error(), "EOF") || strings.HasSuffix(err.Error(), "not enough image data") {
+	if errors.Is(err, io.EOF) || strings.HasSuffix(err.Error(), "EOF") || strings.Contains(err.Error(), "not enough") {
 		return formatErrorf("truncated: the file ends at byte %d, before the image is complete", at)
 	}
 	text := err.Error()

@@ -14,6 +14,7 @@ const (
 	jpegSOF0  = 0xc0 // baseline
 	jpegSOF1  = 0xc1 // extended sequential
 	jpegSOF2  = 0xc2 // progressive
+	jpegDRI   = 0xdd
 	jpegAPP1  = 0xe1
 	jpegAPP14 = 0xee
 )
@@ -24,6 +25,7 @@ type jpegFile struct {
 	width, height int
 	components    int
 	subsampled    bool // the second component has fewer samples than the first
+	restarts      bool // there are restart markers
 	transform     int  // of the Adobe segment: 0 none, 2 YCCK; −1 without such a segment
 	exif, xmp     []byte
 	clean         []byte // the segments without Adobe's, up to the first scan
@@ -88,6 +90,8 @@ func (f *jpegFile) segment(marker byte, body []byte) error {
 		f.xmp = body[len(xmpID):]
 	case marker == jpegAPP14 && len(body) >= 12 && string(body[:5]) == "Adobe":
 		f.transform = int(body[11])
+	case marker == jpegDRI && len(body) >= 2:
+		f.restarts = body[0] != 0 || body[1] != 0
 	case marker >= 0xc0 && marker <= 0xcf && marker != 0xc4 && marker != 0xc8 && marker != 0xcc:
 		return f.frameHeader(marker, body)
 	}
@@ -160,6 +164,10 @@ func decodeJPEG(data []byte, _ bool) (*raster, error) {
 	r := splice(head, data, f.scan, end)
 	m, err := jpeg.Decode(r)
 	if err != nil {
+		if f.frame == jpegSOF2 && f.restarts {
+			// The library counts the intervals of a subsampled picture's single components wrongly, and stumbles.
+			return nil, UnsupportedError("progressive JPEG with restart markers is not supported")
+		}
 		return nil, libraryError(err, r.at())
 	}
 	switch m := m.(type) {
