@@ -8,9 +8,9 @@
 //	record.Line()                             // 3. one line of records.jsonl
 //
 // A job is a value: a name, the media it takes, a question and a reader. A
-// reply is foreign input like any file: a reader never fails and never
-// panics, it keeps what it can and says in the record's warnings what it
-// could not use.
+// reply is foreign input like any file: whatever it holds, a reader does not
+// fail. It keeps what it can and says in the record's warnings what it could
+// not use.
 package job
 
 import (
