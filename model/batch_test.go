@@ -27,7 +27,7 @@ func patches(t testing.TB, m *Model, name string, budget int) *vision.Patches {
 	if err != nil {
 		t.Fatal(err)
 	}
-	img, err := vision.Decode(data, vision.DecodeOptions{})
+	img, err := vision.Decode(data, vision.DecodeOptions{Limits: vision.DefaultLimits})
 	if err != nil {
 		t.Fatal(err)
 	}

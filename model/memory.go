@@ -140,3 +140,28 @@ func (m *Model) Tensors() []TensorInfo {
 	}
 	return out
 }
+
+// StepBytes is what a step of one reply reads of the weights: everything the decoder
+// has, of the experts only those that a token is sent to.
+func (m *Model) StepBytes() int64 {
+	n := m.Memory(1, 1, 1).Decoder
+	c := &m.config.TextConfig
+	if !c.EnableMoEBlock {
+		return n
+	}
+	for _, name := range m.source.Names() {
+		if t, _ := m.source.Tensor(name); strings.Contains(name, ".experts.") {
+			n -= t.Bytes() / int64(*c.NumExperts) * int64(*c.NumExperts-*c.TopKExperts)
+		}
+	}
+	return n
+}
+
+// Limits measures what this machine's memory and multipliers give to the model's
+// threads, in bytes and float32 operations a second.
+func (m *Model) Limits() (bytes, flops float64) {
+	m.compute.Lock()
+	defer m.compute.Unlock()
+	flops, bytes = m.workers.Limits()
+	return bytes, flops
+}

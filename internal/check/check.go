@@ -134,7 +134,7 @@ func prompt(m *model.Model, dir string, c *golden.Case) (*model.Prompt, error) {
 		if err != nil {
 			return nil, err
 		}
-		img, err := vision.Decode(data, vision.DecodeOptions{})
+		img, err := vision.Decode(data, vision.DecodeOptions{Limits: vision.DefaultLimits})
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}

@@ -1,0 +1,374 @@
+package main
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"facet/model"
+	"facet/model/chat"
+	"facet/model/tokenizer"
+	"facet/vision"
+)
+
+// generateCommand answers one prompt.
+type generateCommand struct {
+	Prompt string `arg:"" optional:"" help:"The prompt; @FILE reads it from a file, - from standard input."`
+	modelFlags
+	Raw         bool     `help:"Use the prompt as it stands: control tokens count, nothing is added, <|image|> marks the place of each --image."`
+	System      string   `help:"System instruction." placeholder:"TEXT"`
+	Thinking    bool     `help:"Let the model think first; its thoughts go to standard error."`
+	Tools       string   `help:"JSON file with the functions the model may call, in OpenAI's form." placeholder:"FILE" type:"existingfile"`
+	Messages    string   `help:"JSON file with a conversation in OpenAI's form, in place of a prompt." placeholder:"FILE" type:"existingfile"`
+	Image       []string `help:"Picture; may be given several times." placeholder:"FILE" sep:"none"`
+	Budget      int      `help:"Soft tokens for a picture: 70, 140, 280, 560 or 1120. Default: the checkpoint's." placeholder:"N"`
+	MaxTokens   int      `help:"Bound of the reply, in tokens." default:"1024" placeholder:"N"`
+	Temperature *float32 `help:"0 takes the likeliest token each time. Default: what generation_config.json says." placeholder:"T"`
+	TopK        *int     `help:"Draw from the K likeliest tokens." placeholder:"K"`
+	TopP        *float32 `help:"Draw from the fewest tokens that reach this probability." placeholder:"P"`
+	MinP        *float32 `help:"Draw from tokens at least this times as likely as the likeliest." placeholder:"P"`
+	Seed        uint64   `help:"Start of the random numbers." placeholder:"N"`
+	IgnoreEos   bool     `name:"ignore-eos" help:"Go on past end tokens, up to --max-tokens."`
+	JSON        bool     `help:"Print one JSON object at the end instead of text as it comes."`
+}
+
+// generateReply is what --json prints.
+type generateReply struct {
+	InputIDs   []int32        `json:"input_ids"`
+	TokenTypes []int          `json:"token_types"`
+	OutputIDs  []int32        `json:"output_ids"`
+	LogProbs   []float32      `json:"logprobs"`
+	Text       string         `json:"text"`
+	Thinking   string         `json:"thinking"`
+	ToolCalls  []generateCall `json:"tool_calls"`
+	Finish     string         `json:"finish"`
+	Usage      map[string]int `json:"usage"`
+}
+
+type generateCall struct {
+	Name      string          `json:"name"`
+	Arguments json.RawMessage `json:"arguments"`
+}
+
+func (c *generateCommand) Run(ctx context.Context, s *streams) error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	text, err := c.text(s)
+	if err != nil {
+		return err
+	}
+	conversation, err := c.conversation(text)
+	if err != nil {
+		return err
+	}
+	m, err := c.open()
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	prompt, err := c.prompt(m, text, conversation)
+	if err != nil {
+		return err
+	}
+	out := c.output(s, m)
+	reply, err := m.Generate(ctx, model.Request{
+		ID: "prompt", Prompt: prompt, MaxTokens: c.MaxTokens, Sampling: c.sampling(m), IgnoreEnd: c.IgnoreEos, OnToken: out.add,
+	})
+	if err != nil {
+		return err
+	}
+	return out.end(prompt, reply)
+}
+
+// check finds flags that contradict each other.
+func (c *generateCommand) check() error {
+	switch {
+	case c.MaxTokens < 1:
+		return usageError("--max-tokens must be at least 1")
+	case c.Prompt == "" && c.Messages == "":
+		return usageError("no prompt: give one, or a conversation with --messages")
+	case c.Prompt != "" && c.Messages != "":
+		return usageError("a prompt and --messages exclude each other: the conversation holds the prompt")
+	case c.Raw && (c.Messages != "" || c.System != "" || c.Thinking || c.Tools != ""):
+		return usageError("--raw uses the prompt as it stands: it excludes --messages, --system, --thinking and --tools")
+	case c.System != "" && c.Messages != "":
+		return usageError("--system and --messages exclude each other: the conversation holds the system message")
+	case c.Budget != 0 && !slices.Contains(vision.Budgets, c.Budget):
+		return usageError(fmt.Sprintf("--budget %d: want one of %v", c.Budget, vision.Budgets))
+	}
+	return nil
+}
+
+// text is the prompt, read from where its argument says.
+func (c *generateCommand) text(s *streams) (string, error) {
+	if c.Prompt == "-" {
+		data, err := io.ReadAll(s.in)
+		return string(data), err
+	}
+	if name, ok := strings.CutPrefix(c.Prompt, "@"); ok {
+		data, err := os.ReadFile(name)
+		return string(data), err
+	}
+	return c.Prompt, nil
+}
+
+// conversation is that of --messages, or one of the system instruction and the
+// prompt with the images before it.
+func (c *generateCommand) conversation(text string) (conversation chat.Conversation, err error) {
+	if c.Messages != "" {
+		data, err := os.ReadFile(c.Messages)
+		if err != nil {
+			return conversation, err
+		}
+		if conversation, err = chat.ParseOpenAI(data); err != nil {
+			return conversation, fmt.Errorf("%s: %w", c.Messages, err)
+		}
+	} else {
+		if c.System != "" {
+			conversation.Messages = append(conversation.Messages, chat.Message{Role: chat.System, Content: []chat.Part{{Text: c.System}}})
+		}
+		user := chat.Message{Role: chat.User, List: len(c.Image) > 0}
+		for range c.Image {
+			user.Content = append(user.Content, chat.Part{Kind: chat.PartImage})
+		}
+		user.Content = append(user.Content, chat.Part{Text: text})
+		conversation.Messages = append(conversation.Messages, user)
+	}
+	if c.Tools != "" {
+		data, err := os.ReadFile(c.Tools)
+		if err != nil {
+			return conversation, err
+		}
+		// Tools travel in a request, so the reader of requests reads them.
+		request, err := chat.ParseOpenAI(slices.Concat([]byte(`{"messages": [{"role": "user", "content": ""}], "tools": `), data, []byte("}")))
+		if err != nil {
+			return conversation, fmt.Errorf("%s: %w", c.Tools, err)
+		}
+		conversation.Tools = append(conversation.Tools, request.Tools...)
+	}
+	return conversation, nil
+}
+
+// prompt reads and encodes the images and builds the prompt.
+func (c *generateCommand) prompt(m *model.Model, text string, conversation chat.Conversation) (*model.Prompt, error) {
+	if c.Raw || !m.HasChat() {
+		var images [][]byte
+		for _, path := range c.Image {
+			data, err := os.ReadFile(path)
+			if err != nil {
+				return nil, err
+			}
+			images = append(images, data)
+		}
+		soft, err := c.encode(m, images, c.Image)
+		if err != nil {
+			return nil, err
+		}
+		if c.Raw {
+			return m.RawPrompt(text, soft)
+		}
+		if c.Messages != "" || c.System != "" || c.Thinking || c.Tools != "" {
+			return nil, fmt.Errorf("%s: this checkpoint has no chat template: it continues a text and knows no conversation", m.Path())
+		}
+		return m.CompletionPrompt(text, soft)
+	}
+	spans, err := chat.Render(conversation, chat.Options{Template: m.Template(), Thinking: c.Thinking, GenerationPrompt: true})
+	if err != nil {
+		return nil, err
+	}
+	images, names, err := c.media(spans)
+	if err != nil {
+		return nil, err
+	}
+	soft, err := c.encode(m, images, names)
+	if err != nil {
+		return nil, err
+	}
+	return m.ChatPrompt(spans, soft)
+}
+
+// media reads the pictures of a conversation, in order. A part without a source takes
+// the next --image.
+func (c *generateCommand) media(spans []chat.Span) (images [][]byte, names []string, err error) {
+	files := c.Image
+	for _, span := range spans {
+		if span.Media == nil {
+			continue
+		}
+		source := span.Media.Source
+		switch {
+		case span.Media.Kind != chat.PartImage:
+			return nil, nil, fmt.Errorf("%s in the conversation: sound and video are not supported yet", span.Media.Kind)
+		case source == "" && len(files) == 0:
+			return nil, nil, usageError("the conversation has more pictures than --image gives")
+		case source == "":
+			source, files = files[0], files[1:]
+		}
+		data, name, err := readSource(source)
+		if err != nil {
+			return nil, nil, err
+		}
+		images, names = append(images, data), append(names, name)
+	}
+	if len(files) > 0 {
+		return nil, nil, usageError("more --image files than places for them in the conversation")
+	}
+	return images, names, nil
+}
+
+// readSource reads a picture from a file or a data URL. Nothing is fetched from the network.
+func readSource(source string) (data []byte, name string, err error) {
+	if rest, ok := strings.CutPrefix(source, "data:"); ok {
+		head, body, ok := strings.Cut(rest, ",")
+		if !ok || !strings.HasSuffix(head, ";base64") {
+			return nil, "", errors.New("a data URL in the conversation is not base64")
+		}
+		data, err = base64.StdEncoding.DecodeString(body)
+		return data, "data URL", err
+	}
+	if path, ok := strings.CutPrefix(source, "file://"); ok {
+		source = path
+	} else if scheme, _, ok := strings.Cut(source, "://"); ok {
+		return nil, "", fmt.Errorf("%s: %s addresses are not fetched: give a file", source, scheme)
+	}
+	data, err = os.ReadFile(source)
+	return data, source, err
+}
+
+// encode turns pictures into soft tokens.
+func (c *generateCommand) encode(m *model.Model, images [][]byte, names []string) ([]*model.SoftTokens, error) {
+	if len(images) == 0 {
+		return nil, nil
+	}
+	spec, ok := m.Spec()
+	if !ok {
+		return nil, fmt.Errorf("%s: this checkpoint takes no pictures", m.Path())
+	}
+	budget := c.Budget
+	if budget == 0 {
+		budget = m.Budget()
+	}
+	var patches []*vision.Patches
+	for i, data := range images {
+		img, err := vision.Decode(data, vision.DecodeOptions{Limits: vision.DefaultLimits})
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", names[i], err)
+		}
+		p, _, err := vision.Prepare(img, spec, budget)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", names[i], err)
+		}
+		patches = append(patches, p)
+	}
+	return m.EncodeImages(patches)
+}
+
+// sampling is what generation_config.json says, changed by the flags.
+func (c *generateCommand) sampling(m *model.Model) model.Sampling {
+	s := m.Config().Sampling()
+	s.Seed = c.Seed
+	if c.Temperature != nil {
+		s.Temperature = *c.Temperature
+	}
+	if c.TopK != nil {
+		s.TopK = *c.TopK
+	}
+	if c.TopP != nil {
+		s.TopP = *c.TopP
+	}
+	if c.MinP != nil {
+		s.MinP = *c.MinP
+	}
+	return s
+}
+
+// generateOutput shows a reply as it comes, or collects it for --json.
+type generateOutput struct {
+	s      *streams
+	json   bool
+	parser *chat.Parser      // nil: everything is text
+	text   *tokenizer.Stream // of such a reply
+	reply  generateReply
+}
+
+func (c *generateCommand) output(s *streams, m *model.Model) *generateOutput {
+	o := &generateOutput{s: s, json: c.JSON}
+	if c.Raw || !m.HasChat() {
+		o.text = m.Tokenizer().NewStream(true)
+	} else {
+		o.parser = chat.NewParser(m.Tokenizer())
+	}
+	return o
+}
+
+// add takes the next token.
+func (o *generateOutput) add(t model.Token) {
+	if o.parser == nil {
+		o.write(chat.Event{Kind: chat.EventText, Text: o.text.Add(t.ID)})
+		return
+	}
+	for _, e := range o.parser.Add(t.ID) {
+		o.write(e)
+	}
+}
+
+// write shows one event: text on standard output, thoughts on standard error, a call
+// as a line of JSON.
+func (o *generateOutput) write(e chat.Event) {
+	switch e.Kind {
+	case chat.EventText:
+		o.reply.Text += e.Text
+		if !o.json {
+			io.WriteString(o.s.out, e.Text)
+		}
+	case chat.EventThinking:
+		o.reply.Thinking += e.Text
+		if !o.json {
+			io.WriteString(o.s.err, e.Text)
+		}
+	case chat.EventMalformed: // shown as it was written: a person can tell what was meant
+		o.write(chat.Event{Kind: chat.EventText, Text: e.Text})
+	case chat.EventCall:
+		call := generateCall{e.Call.Name, e.Call.Arguments}
+		o.reply.ToolCalls = append(o.reply.ToolCalls, call)
+		if !o.json {
+			printJSON(o.s.out, call)
+		}
+	}
+}
+
+// end shows what the parser held back and, with --json, the whole reply.
+func (o *generateOutput) end(p *model.Prompt, reply model.Reply) error {
+	if o.parser == nil {
+		o.write(chat.Event{Kind: chat.EventText, Text: o.text.Flush()})
+	} else {
+		events, _ := o.parser.Close()
+		for _, e := range events {
+			o.write(e)
+		}
+	}
+	if !o.json {
+		_, err := fmt.Fprintln(o.s.out)
+		return err
+	}
+	r := &o.reply
+	r.InputIDs, r.OutputIDs, r.Finish = p.IDs, reply.IDs(), string(reply.Finish)
+	for _, t := range p.Types {
+		r.TokenTypes = append(r.TokenTypes, int(t))
+	}
+	for _, t := range reply.Tokens {
+		r.LogProbs = append(r.LogProbs, t.LogProb)
+	}
+	if r.ToolCalls == nil {
+		r.ToolCalls = []generateCall{}
+	}
+	r.Usage = map[string]int{"prompt_tokens": p.Len(), "output_tokens": len(reply.Tokens)}
+	return printJSON(o.s.out, r)
+}

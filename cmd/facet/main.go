@@ -1,0 +1,116 @@
+// Command facet reads images in bulk with Gemma 4 and gives back text that programs
+// can use. `facet --help` lists what it does.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
+
+// Exit statuses; README.md promises them.
+const (
+	statusOK          = 0
+	statusError       = 1   // could not run
+	statusUsage       = 2   // the command line is wrong
+	statusSomeFailed  = 3   // the run is complete, some items failed
+	statusInterrupted = 130 // by Ctrl-C or a request to end
+)
+
+// streams are the standard streams of one invocation.
+type streams struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+// cli is the command line: one field a command, one file each.
+type cli struct {
+	OCR      ocrCommand      `cmd:"" name:"ocr" help:"Read the text of images, with its places."`
+	Generate generateCommand `cmd:"" help:"Answer any prompt about any images: the plain way to use the model."`
+	Inspect  inspectCommand  `cmd:"" help:"Look at a checkpoint, or at what would be done to an input, without inference."`
+	Check    checkCommand    `cmd:"" help:"Compare the engine with reference outputs, activation by activation."`
+	Bench    benchCommand    `cmd:"" help:"Measure the speed of this machine with a checkpoint."`
+	Eval     evalCommand     `cmd:"" help:"Score a run against labels."`
+	Version  versionCommand  `cmd:"" help:"Print the version."`
+}
+
+// someFailed is the error of a run that is complete but for some items.
+type someFailed struct{ failed, total int }
+
+func (e someFailed) Error() string {
+	return fmt.Sprintf("%d of %d items failed", e.failed, e.total)
+}
+
+// usageError is an error in what was asked for, found after the flags were parsed.
+type usageError string
+
+func (e usageError) Error() string { return string(e) }
+
+// exit carries the status with which kong wants to end, after --help.
+type exit int
+
+func run(args []string, stdin io.Reader, stdout, stderr io.Writer) (status int) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	// A second signal ends the program at once.
+	context.AfterFunc(ctx, stop)
+	defer func() {
+		if code, ok := recover().(exit); ok {
+			status = int(code)
+		}
+	}()
+	s := &streams{stdin, stdout, stderr}
+	parser, err := kong.New(new(cli),
+		kong.Name("facet"),
+		kong.Description("facet reads images in bulk with Gemma 4 and gives back text that programs can use."),
+		kong.UsageOnError(),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(code int) { panic(exit(code)) }),
+		kong.Bind(s),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+	)
+	if err != nil {
+		panic(err) // the command line's own definition is wrong
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	command, err := parser.Parse(args)
+	if err != nil {
+		fmt.Fprintln(stderr, "facet:", err, "(facet --help lists commands and flags)")
+		return statusUsage
+	}
+	return statusOf(command.Run(), stderr)
+}
+
+// statusOf reports err in one line, if there is one, and returns the exit status that belongs to it.
+func statusOf(err error, stderr io.Writer) int {
+	var usage usageError
+	var some someFailed
+	switch {
+	case err == nil:
+		return statusOK
+	case errors.Is(err, context.Canceled):
+		fmt.Fprintln(stderr, "facet: interrupted")
+		return statusInterrupted
+	case errors.Is(err, syscall.EPIPE): // the reader of our output is gone: nobody is left to tell
+		return statusError
+	case errors.As(err, &usage):
+		fmt.Fprintln(stderr, "facet:", err)
+		return statusUsage
+	case errors.As(err, &some):
+		fmt.Fprintln(stderr, "facet:", err)
+		return statusSomeFailed
+	}
+	fmt.Fprintln(stderr, "facet:", err)
+	return statusError
+}

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+
+	"facet/model"
+)
+
+// modelFlags choose the checkpoint and how it is run.
+type modelFlags struct {
+	Model   string `help:"Checkpoint folder, or OWNER/NAME in the local hub cache. Default: the small model in fixtures/nano." env:"FACET_MODEL" placeholder:"DIR"`
+	Threads int    `help:"Threads that compute. Default: one for each CPU." placeholder:"N"`
+}
+
+// path returns the checkpoint's folder.
+func (f *modelFlags) path() (string, error) {
+	if f.Model != "" {
+		return model.Locate(f.Model)
+	}
+	return nano()
+}
+
+// open opens the checkpoint.
+func (f *modelFlags) open() (*model.Model, error) {
+	if f.Threads < 0 {
+		return nil, usageError("--threads must not be negative")
+	}
+	path, err := f.path()
+	if err != nil {
+		return nil, err
+	}
+	return model.Open(path, model.Options{Threads: f.Threads})
+}
+
+// nano finds the small model that a checkout of the project brings: beside the
+// program's folder (bin/facet and fixtures/nano), or below the working directory.
+func nano() (string, error) {
+	var roots []string
+	if exe, err := os.Executable(); err == nil {
+		if exe, err = filepath.EvalSymlinks(exe); err == nil {
+			roots = append(roots, filepath.Dir(filepath.Dir(exe)))
+		}
+	}
+	for _, root := range append(roots, ".") {
+		dir := filepath.Join(root, "fixtures", "nano")
+		if _, err := os.Stat(filepath.Join(dir, "config.json")); err == nil {
+			return dir, nil
+		}
+	}
+	return "", usageError("no model: name one with --model (the small model of a checkout, fixtures/nano, was not found)")
+}
