@@ -70,7 +70,7 @@ TARGET static void gelu_mul(float *dst, const float *gate, const float *up, int6
 	}
 }
 
-// vtanh is tanh to 2 ulp: y + y·y²·p(y²) for |y| < 0.625, p of degree 4 with relative error
+// vtanh is tanh to 1.5 ulp: y + y·y²·p(y²) for |y| < 0.625, p of degree 4 with relative error
 // 4.4e-9 (Remez exchange), and 1 − 2/(e^(2|y|) + 1) beyond, where nothing cancels.
 INLINE vec vtanh(vec y) {
 	vec z = vmul(y, y), a = vabs(y);
