@@ -44,7 +44,7 @@ func BenchmarkPage(b *testing.B) {
 		return func(b *testing.B) {
 			b.SetBytes(int64(len(page.Pix) / 4)) // so that MB/s is megapixels a second
 			for b.Loop() {
-				if _, err := Decode(data, DecodeOptions{Limits: DefaultLimits}); err != nil {
+				if _, err := Decode(data, DecodeOptions{}); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -2,6 +2,7 @@ package vision
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -14,7 +15,8 @@ import (
 	"golang.org/x/image/tiff"
 )
 
-// Limits are what a file may claim before it is decoded. A field of zero means no limit.
+// Limits are what a file may claim before it is decoded. A field of zero means that of [DefaultLimits],
+// a negative one no limit.
 type Limits struct {
 	Bytes  int64 // of the file
 	Pixels int64 // width times height
@@ -25,6 +27,15 @@ type Limits struct {
 // Pillow refuses an image; 65,535 is the longest side a JPEG file can have. A decoded image takes 3 bytes
 // a pixel, and decoding it up to 12 more, so a service should set the limits lower.
 var DefaultLimits = Limits{Bytes: 256 << 20, Pixels: 178_956_970, Side: 65_535}
+
+// orDefault returns l with its zero fields filled in.
+func (l Limits) orDefault() Limits {
+	return Limits{
+		Bytes:  cmp.Or(l.Bytes, DefaultLimits.Bytes),
+		Pixels: cmp.Or(l.Pixels, DefaultLimits.Pixels),
+		Side:   cmp.Or(l.Side, DefaultLimits.Side),
+	}
+}
 
 // check returns an UnsupportedError if an image of this size is past a limit.
 func (l Limits) check(width, height int) error {
@@ -37,7 +48,7 @@ func (l Limits) check(width, height int) error {
 	return nil
 }
 
-// DecodeOptions say how a file is decoded. The zero value has no limits: start from DefaultLimits.
+// DecodeOptions say how a file is decoded. The zero value reads as the reference does, within DefaultLimits.
 type DecodeOptions struct {
 	Limits         Limits
 	AlphaOverWhite bool // lay transparent images over white, where the default drops alpha as the reference does
@@ -148,6 +159,7 @@ func Peek(data []byte) (width, height int, mediaType string, err error) {
 // Errors wrap a [FormatError] if the file is broken or no image, and an [UnsupportedError] if it is of a kind that
 // isn't read or past o.Limits, which are checked before anything of the image's size is allocated.
 func Decode(data []byte, o DecodeOptions) (m *Image, err error) {
+	o.Limits = o.Limits.orDefault()
 	if n := int64(len(data)); o.Limits.Bytes > 0 && n > o.Limits.Bytes {
 		return nil, fmt.Errorf("vision: %w", unsupportedErrorf("%d bytes are more than the limit of %d", n, o.Limits.Bytes))
 	}
@@ -205,11 +217,11 @@ func libraryError(err error, at int64) error {
 	)
 	switch {
 	case errors.As(err, &jpegUnsupported):
-		return UnsupportedError(jpegUnsupported)
+		return UnsupportedError(jpegUnsupported + " is not supported")
 	case errors.As(err, &pngUnsupported):
-		return UnsupportedError(pngUnsupported)
+		return UnsupportedError(pngUnsupported + " is not supported")
 	case errors.As(err, &tiffUnsupported):
-		return UnsupportedError(tiffUnsupported)
+		return UnsupportedError(tiffUnsupported + " is not supported")
 	case errors.Is(err, bmp.ErrUnsupported):
 		return UnsupportedError("a BMP of this kind is not supported")
 	}

@@ -15,7 +15,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	img, err := vision.Decode(data, vision.DecodeOptions{Limits: vision.DefaultLimits})
+	img, err := vision.Decode(data, vision.DecodeOptions{})
 	if err != nil {
 		log.Fatal(err)
 	}

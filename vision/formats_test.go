@@ -89,11 +89,11 @@ func TestGrey16(t *testing.T) {
 
 func TestAlpha(t *testing.T) {
 	pixels := image.NewNRGBA(image.Rect(0, 0, 3, 1))
-	for x, a := range []byte{0, 128, 255} {
+	for x, a := range []byte{0, 129, 255} {
 		pixels.SetNRGBA(x, 0, color.NRGBA{200, 100, 0, a})
 	}
 	deep := image.NewNRGBA64(pixels.Rect)
-	for x, a := range []uint16{0, 0x80ff, 0xffff} {
+	for x, a := range []uint16{0, 0x81ff, 0xffff} {
 		deep.SetNRGBA64(x, 0, color.NRGBA64{0xc8ff, 0x6400, 0x00ff, a})
 	}
 	palette := image.NewPaletted(pixels.Rect, color.Palette{pixels.At(0, 0), pixels.At(1, 0), pixels.At(2, 0)})
@@ -103,8 +103,8 @@ func TestAlpha(t *testing.T) {
 		if got, want := mustDecode(t, data, DecodeOptions{}).Pix, []byte{200, 100, 0, 200, 100, 0, 200, 100, 0}; !bytes.Equal(got, want) {
 			t.Errorf("%s, dropped: %v, want %v", name, got, want)
 		}
-		// 128/255 of the colour and 127/255 of white
-		if got, want := mustDecode(t, data, DecodeOptions{AlphaOverWhite: true}).Pix, []byte{255, 255, 255, 227, 177, 127, 200, 100, 0}; !bytes.Equal(got, want) {
+		// 129/255 of the colour and 126/255 of white, rounded: 227.2, 176.6, 126
+		if got, want := mustDecode(t, data, DecodeOptions{AlphaOverWhite: true}).Pix, []byte{255, 255, 255, 227, 177, 126, 200, 100, 0}; !bytes.Equal(got, want) {
 			t.Errorf("%s, over white: %v, want %v", name, got, want)
 		}
 	}
@@ -275,26 +275,26 @@ func TestUnsupportedKinds(t *testing.T) {
 	}
 	frame := bytes.Index(jpg, []byte("\xff\xc0"))
 	for word, data := range map[string][]byte{
-		"TIFF with JPEG compression":          setTag(t, tif, tagCompression, 7),
-		"TIFF with Zstandard compression":     setTag(t, tif, tagCompression, 50000),
-		"TIFF with unknown (12345) compress":  setTag(t, tif, tagCompression, 12345),
-		"TIFF with CMYK colours":              setTag(t, tif, tagPhotometric, 5),
-		"TIFF with separate colour planes":    setTag(t, tif, tagPlanar, 2),
-		"12 bits a sample":                    patch(jpg, frame+4, 12),
-		"arithmetic coding":                   patch(jpg, frame+1, 0xc9),
-		"lossless JPEG":                       patch(jpg, frame+1, 0xc3),
-		"hierarchical JPEG":                   patch(jpg, frame+1, 0xc5),
-		"states its height after":             patch(jpg, frame+5, 0, 0),
-		"BMP with run-length compression":     patch(bmp, 30, 1),
-		"BMP with 16 bits a pixel":            patch(bmp, 28, 16),
-		"a BMP header of 12 bytes":            patch(bmp, 14, 12),
-		"JPEG with 2 components is not supp":  patch(jpg, frame+9, 2),
-		"luma/chroma subsampling ratio":       patch(jpg, frame+11, 0x31),
-		"TIFF with 4 bits a sample is not":    setTagAt(t, tif, tagBitsPerSample, 4),
-		"TIFF with RGB in 5 samples a pixel":  setTag(t, tif, tagSamplesPerPixel, 5),
-		"TIFF with reversed bits outside of ": tiffWithFillOrder(t),
+		"TIFF with JPEG compression":           setTag(t, tif, tagCompression, 7),
+		"TIFF with Zstandard compression":      setTag(t, tif, tagCompression, 50000),
+		"TIFF with unknown (12345) compress":   setTag(t, tif, tagCompression, 12345),
+		"TIFF with CMYK colours":               setTag(t, tif, tagPhotometric, 5),
+		"TIFF with separate colour planes":     setTag(t, tif, tagPlanar, 2),
+		"12 bits a sample":                     patch(jpg, frame+4, 12),
+		"arithmetic coding":                    patch(jpg, frame+1, 0xc9),
+		"lossless JPEG":                        patch(jpg, frame+1, 0xc3),
+		"hierarchical JPEG":                    patch(jpg, frame+1, 0xc5),
+		"states its height after":              patch(jpg, frame+5, 0, 0),
+		"BMP with run-length compression":      patch(bmp, 30, 1),
+		"BMP with 16 bits a pixel":             patch(bmp, 28, 16),
+		"a BMP header of 12 bytes":             patch(bmp, 14, 12),
+		"JPEG with 2 components is not supp":   patch(jpg, frame+9, 2),
+		"luma/chroma subsampling ratio is not": patch(jpg, frame+11, 0x31),
+		"TIFF with 4 bits a sample is not":     setTagAt(t, tif, tagBitsPerSample, 4),
+		"TIFF with RGB in 5 samples a pixel":   setTag(t, tif, tagSamplesPerPixel, 5),
+		"TIFF with reversed bits outside of ":  tiffWithFillOrder(t),
 	} {
-		_, err := Decode(data, DecodeOptions{Limits: DefaultLimits})
+		_, err := Decode(data, DecodeOptions{})
 		wantError[UnsupportedError](t, err, word)
 	}
 }
@@ -364,6 +364,10 @@ func TestWebPFrameOnCanvas(t *testing.T) {
 			}
 		}
 	}
+	anmf[0] = 6 // a frame that starts at 12 and reaches past the canvas
+	body = slices.Concat([]byte("WEBP"), chunk("VP8X", vp8x), chunk("ANMF", append(anmf, still[riffHeader:]...)))
+	_, err := Decode(chunk("RIFF", body), DecodeOptions{})
+	wantError[FormatError](t, err, "on a canvas of 60 × 60")
 }
 
 // A panic of a decoder becomes an error of the file.

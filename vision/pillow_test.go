@@ -43,7 +43,7 @@ func TestPillow(t *testing.T) {
 			path = strings.TrimSuffix(path, m[0])
 		}
 		_, kind, _ := strings.Cut(filepath.Base(path), "_")
-		m, err := Decode(readFile(t, path), DecodeOptions{Limits: DefaultLimits})
+		m, err := Decode(readFile(t, path), DecodeOptions{})
 		var unsupported UnsupportedError
 		if errors.As(err, &unsupported) {
 			refused[kind+": "+string(unsupported)]++

@@ -9,7 +9,8 @@
 //	 5. Spec.Patches      patch.go        [patches, 3·PatchSize²] in [0, 1]
 //
 // Pillow is the yardstick because the reference implementation loads images through it: a model that was
-// trained on its pixels loses accuracy on others, and JPEG chroma alone can differ by 96 levels of 255.
+// trained on its pixels loses accuracy on others, and JPEG chroma alone can differ by 96 levels of 255. Where
+// versions of Pillow differ, 13.0 counts.
 // Pixels are the same on every machine, with and without cgo.
 //
 // The package knows no model. What it must know of one arrives in a [Spec].

@@ -27,7 +27,7 @@ const (
 	vp8lMinBytes = 5
 )
 
-// parseWebP walks the chunks. Those after the first frame's pixels may be missing only if the file says so.
+// parseWebP walks the chunks, all of them, since metadata stands last.
 func parseWebP(data []byte) (*webpFile, error) {
 	if len(data) < riffHeader {
 		return nil, formatErrorf("truncated: the file ends at byte %d, inside its header", len(data))
