@@ -92,6 +92,7 @@ func TestReply(t *testing.T) {
 		{"page that reads thought", "thought\nprovoking", `text "thought\nprovoking"`},
 		{"page that reads thought, only", "thought", `text "thought"`},
 		{"thought later", "a\nthought\nhm<channel|>x", `text "a\nthought\nhmx"`},
+		{"bytes before a control token", "Ä<|channel>thought\nÖ<channel|>Ü<turn|>", `thinking "Ö" | text "ÄÜ"`},
 		{"channel closed twice", "<|channel>thought\na<channel|><channel|>x", `thinking "a" | text "x"`},
 
 		{"call", `<|tool_call>call:get_weather{city:<|"|>Paris<|"|>,days:2,flags:[true,null,1.50],o:{k:<|"|>v<|"|>}}<tool_call|><|tool_response>`,
@@ -128,6 +129,7 @@ func TestReply(t *testing.T) {
 		{"not opened", `call:f{s:<|"|>x<|"|>}<tool_call|>`, `call f{"s":"x"}`},
 		{"not opened, after text", "Let me look.\n call:f{}<tool_call|>", `text "Let me look.\n" | call f{}`},
 		{"not opened, after a thought", "<|channel>thought\na<channel|>call:f{}<tool_call|>ok", `thinking "a" | text "ok" | call f{}`},
+		{"not opened, after text and a thought", "b<|channel>thought\na<channel|>call:f{}<tool_call|>", `thinking "a" | text "b" | call f{}`},
 		{"not opened, in a line", "I call:f{}<tool_call|>", `text "I call:f{}"`},
 		{"text like a call", "call:f{x}\n", `text "call:f{x}\n"`},
 		{"text like a call with a mark", `call:f{<|"|>x`, `text "call:f{<|\"|>x"`},
@@ -250,7 +252,7 @@ func TestReplyLimits(t *testing.T) {
 	tok := openTokenizer(t, "golden/checkpoints/tiny-e")
 	feed := func(text string) Reply { return stream(t, NewParser(tok), tok.EncodeSpecial(text, nil)) }
 
-	long := strings.Repeat("x", maxCall)
+	long := strings.Repeat(" committee", maxCall/10)
 	if got := feed(`<|tool_call>call:f{s:<|"|>` + long + `<|"|>}<tool_call|>ok`); len(got.Malformed) != 1 || len(got.Malformed[0]) > maxCall+10 || got.Text != "ok" {
 		t.Errorf("a long call: %d calls, %d malformed, text %.20q", len(got.Calls), len(got.Malformed), got.Text)
 	}
@@ -266,25 +268,30 @@ func TestReplyLimits(t *testing.T) {
 		t.Errorf("long names: %s", show(got))
 	}
 
-	// Text that looks like a call is not held for ever, nor lost.
-	p := NewParser(tok)
-	held := 0
-	text := "call:f{" + strings.Repeat("x", 2*maxHeld)
-	for _, id := range tok.Encode(text, nil) {
-		held += len(tok.Bytes(id))
-		for _, e := range p.Add(id) {
-			held -= len(e.Text)
+	// Text that looks like a call or a thought is not held for ever, nor lost.
+	for begin, limit := range map[string]int{
+		"call:f{" + strings.Repeat(" committee", maxHeld/5):   maxHeld,
+		"thought\n" + strings.Repeat(" committee", maxHeld/5): maxHeld,
+		"call:" + strings.Repeat("f", 1000):                   maxName,
+		"a\ncall:f" + strings.Repeat(" ", 1000):               maxName,
+		strings.Repeat(" ", 1000):                             maxName,
+		strings.Repeat("\n", 1000):                            10,
+		strings.Repeat(" call:", 1000):                        maxName,
+	} {
+		p := NewParser(tok)
+		held := 0
+		for _, id := range tok.Encode(begin, nil) {
+			held += len(tok.Bytes(id))
+			for _, e := range p.Add(id) {
+				held -= len(e.Text)
+			}
+			if held > limit+10 { // a token's length more
+				t.Errorf("%.20q…: %d bytes held back, want %d", begin, held, limit)
+				break
+			}
 		}
-		if held > maxHeld+100 {
-			t.Fatalf("%d bytes held back", held)
-		}
-	}
-	if _, got := p.Close(); got.Text != text {
-		t.Errorf("text of %d bytes came out as %d", len(text), len(got.Text))
-	}
-	for _, text := range []string{strings.Repeat(" ", 100000), strings.Repeat("\n", 100000), strings.Repeat(" call:", 20000)} {
-		if got := feed(text); got.Text != text {
-			t.Errorf("%.10q… of %d bytes came out as %d", text, len(text), len(got.Text))
+		if got := feed(begin); got.Text != begin {
+			t.Errorf("%.20q… of %d bytes came out as %d", begin, len(begin), len(got.Text))
 		}
 	}
 }
