@@ -80,7 +80,7 @@ func Case(dir, checkpoint, name string, o Options) Result {
 	}
 	defer c.Close()
 	var unsupported model.UnsupportedError
-	if len(c.InputIDs) == 0 {
+	if !c.IsPrompt() {
 		r.Skipped = "a drafter's case, not a prompt"
 	} else if !c.NeedsOnlyImages() {
 		r.Skipped = "sound and video are not supported yet"

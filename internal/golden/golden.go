@@ -52,7 +52,7 @@ func OpenCase(dir, name string) (*Case, error) {
 	if err := json.Unmarshal(data, c); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	if len(c.InputIDs) != len(c.TokenTypes) || len(c.GreedyIDs) != len(c.GreedyMargin) {
+	if c.TokenTypes != nil && len(c.InputIDs) != len(c.TokenTypes) || len(c.GreedyIDs) != len(c.GreedyMargin) {
 		return nil, fmt.Errorf("%s: %d ids with %d types, %d greedy ids with %d margins", path, len(c.InputIDs), len(c.TokenTypes), len(c.GreedyIDs), len(c.GreedyMargin))
 	}
 	c.tensors, err = safetensors.Open(filepath.Join(dir, name+".safetensors"))
@@ -75,6 +75,9 @@ func Cases(dir string) ([]string, error) {
 	slices.Sort(names)
 	return names, nil
 }
+
+// IsPrompt reports whether the case is a prompt with its reply; a drafter's is not.
+func (c *Case) IsPrompt() bool { return c.TokenTypes != nil }
 
 // NeedsOnlyImages reports whether the case has neither sound nor video.
 func (c *Case) NeedsOnlyImages() bool { return c.Audio == nil && c.Video == nil }
