@@ -24,6 +24,8 @@ import (
 type Options struct {
 	// Threads is the number of threads that compute; 0 means one for each CPU.
 	Threads int
+	// Precision of products; the zero value is Exact.
+	Precision Precision
 	// Tracer, if not nil, receives every named activation, and every row then goes
 	// through every layer.
 	Tracer Tracer
@@ -171,6 +173,7 @@ func (m *Model) load(o Options) error {
 	m.workers = tensor.NewPool(o.Threads)
 	m.pass, m.tower = newScratch(m.workers), newScratch(m.workers)
 	m.pass.tracer, m.tower.tracer = o.Tracer, o.Tracer
+	m.pass.fast, m.tower.fast = o.Precision == Fast, o.Precision == Fast
 	return nil
 }
 

@@ -26,6 +26,7 @@ type scratch struct {
 	stored      []byte    // a table's row as the file has it
 	tableRow    []float32 // the same, widened
 
+	fast   bool // products in bfloat16 or int8
 	tracer Tracer
 	item   int // which picture of the prompt a tower is running on
 }
