@@ -14,7 +14,7 @@ typedef struct {
 // The tile of a matrix product: 12 registers of sums, 2 of weights and one of x, of 16.
 #define TILE_ROWS 3
 #define TILE_OUTS 2
-#define TILE_OUTS_1 4
+#define TILE_OUTS_1 4 // for one row alone: sums enough to hide the latency of one
 #define TILE_VECS 2
 #define PEAK_VECS 6
 

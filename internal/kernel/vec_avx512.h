@@ -10,8 +10,7 @@ typedef __m512 vec;
 // The tile of a matrix product, rows × outs: 24 sums, 4 weights and one x of the 32 registers.
 #define TILE_ROWS 6
 #define TILE_OUTS 4
-// One row alone takes more outputs, for as many streams of weights from memory.
-#define TILE_OUTS_1 8
+#define TILE_OUTS_1 TILE_OUTS // for one row alone
 // The tile of a weighted sum, rows × vectors.
 #define TILE_VECS 4
 // Independent multiply-adds that fill two pipes of four cycles.

@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"facet/internal/kernel"
 )
 
 func source() *rand.Rand { return rand.New(rand.NewPCG(3, 4)) }
@@ -311,5 +313,22 @@ func BenchmarkMatMul(b *testing.B) {
 				b.ReportMetric(2*float64(c.rows*c.out*in)/1e9/seconds, "GFLOP/s")
 			})
 		}
+	}
+}
+
+// The memory's limit, for BenchmarkMatMul with few rows: threads that only read.
+func BenchmarkRead(b *testing.B) {
+	data := make([]byte, 256<<20)
+	for i := range data {
+		data[i] = 1
+	}
+	for _, threads := range []int{1, 2} {
+		b.Run(fmt.Sprintf("threads=%d", threads), func(b *testing.B) {
+			p := newPool(b, threads)
+			b.SetBytes(int64(len(data)))
+			for b.Loop() {
+				p.Run(len(data), 1<<20, func(lo, hi int) { kernel.PeakRead(data[lo:hi]) })
+			}
+		})
 	}
 }
