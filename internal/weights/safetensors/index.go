@@ -69,7 +69,7 @@ func openIndex(path string) (*source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	s := &source{tensors: map[string]weights.Tensor{}}
+	s := new(source)
 	if err := s.addShards(path, shardOf); err != nil {
 		s.Close()
 		return nil, err
@@ -97,7 +97,7 @@ func (s *source) addShards(index string, shardOf map[string]string) error {
 		s.add(f)
 	}
 	for _, name := range slices.Sorted(maps.Keys(shardOf)) {
-		if _, ok := s.tensors[name]; !ok {
+		if _, ok := s.Tensor(name); !ok {
 			return fmt.Errorf("%s: %w", index, broken("tensor %s is not in its shard %s", quoted(name), quoted(shardOf[name])))
 		}
 	}

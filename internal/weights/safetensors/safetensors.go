@@ -18,11 +18,8 @@
 package safetensors
 
 import (
-	"errors"
 	"fmt"
-	"maps"
 	"os"
-	"slices"
 
 	"facet/internal/weights"
 )
@@ -54,54 +51,21 @@ func open(path string) (*source, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &source{tensors: map[string]weights.Tensor{}}
+	s := new(source)
 	s.add(f)
 	return s, nil
 }
 
 // source is an open checkpoint. It does not change after open.
-type source struct {
-	files   []*weights.Map
-	tensors map[string]weights.Tensor
-}
+type source struct{ weights.Set }
 
 // add takes over the file and its tensors.
 func (s *source) add(f *file) {
-	s.files = append(s.files, f.m)
-	for _, e := range f.entries {
-		s.tensors[e.name] = weights.NewTensor(e.name, e.dtype, e.shape, f.m, f.dataAt+e.begin, e.end-e.begin)
+	tensors := make([]weights.Tensor, len(f.entries))
+	for i, e := range f.entries {
+		tensors[i] = weights.NewTensor(e.name, e.dtype, e.shape, f.m, f.dataAt+e.begin, e.end-e.begin)
 	}
-}
-
-func (s *source) Names() []string { return slices.Sorted(maps.Keys(s.tensors)) }
-
-func (s *source) Tensor(name string) (weights.Tensor, bool) {
-	t, ok := s.tensors[name]
-	return t, ok
-}
-
-func (s *source) Files() []string {
-	paths := make([]string, len(s.files))
-	for i, m := range s.files {
-		paths[i] = m.Path()
-	}
-	return paths
-}
-
-func (s *source) Size() int64 {
-	var n int64
-	for _, m := range s.files {
-		n += m.Size()
-	}
-	return n
-}
-
-func (s *source) Close() error {
-	var errs []error
-	for _, m := range s.files {
-		errs = append(errs, m.Close())
-	}
-	return errors.Join(errs...)
+	s.Add(f.m, tensors...)
 }
 
 // broken returns the FormatError with this text.

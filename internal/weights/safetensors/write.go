@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 
 	"facet/internal/weights"
 )
@@ -60,7 +59,7 @@ func WriteIndex(path string, shardOf map[string]string, totalSize int64) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(path, func(f *os.File) error {
+	return weights.ReplaceFile(path, func(f *os.File) error {
 		_, err := f.Write(append(b, '\n'))
 		return err
 	})
@@ -73,7 +72,7 @@ func write(path string, tensors []weights.Tensor, data func(f *os.File, size int
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	return writeFile(path, func(f *os.File) error {
+	return weights.ReplaceFile(path, func(f *os.File) error {
 		if _, err := f.Write(binary.LittleEndian.AppendUint64(nil, uint64(len(header)))); err != nil {
 			return err
 		}
@@ -82,46 +81,6 @@ func write(path string, tensors []weights.Tensor, data func(f *os.File, size int
 		}
 		return data(f, size)
 	})
-}
-
-// writeFile writes a file through a temporary one in the same folder.
-func writeFile(path string, content func(f *os.File) error) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.tmp")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			f.Close() // a second Close only returns an error
-			os.Remove(f.Name())
-		}
-	}()
-	if err := content(f); err != nil {
-		return err
-	}
-	if err := f.Chmod(0o644); err != nil { // CreateTemp's 0600 is for secrets
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	return syncFolder(filepath.Dir(path))
-}
-
-// syncFolder makes a rename in the folder last through a loss of power.
-func syncFolder(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }
 
 // formatHeader returns the header, padded with spaces so that the data begins at a
