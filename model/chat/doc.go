@@ -10,7 +10,7 @@
 // # The template
 //
 // Released checkpoints carry it as a Jinja program; this is what it does. ⏎ is
-// a newline; <…> are control tokens, except that NAME and ROLE are text.
+// a newline, <…> are control tokens, words in capitals stand for text.
 //
 //	<bos>
 //	<|turn>system⏎<|think|>⏎ SYSTEM <|tool>…<tool|>… <turn|>⏎      if there is any of the three

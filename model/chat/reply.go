@@ -46,7 +46,7 @@ type Event struct {
 //
 // Slips that Gemma is known for are forgiven: a thought whose opening token is
 // missing, a call whose opening or closing token is missing, superfluous
-// closing tokens, and what [Call] parsing forgives. To tell those apart, text is
+// closing tokens, and the slips in arguments that parseCall lists. To tell those apart, text is
 // held back while it might be the start of one: at the beginning of the reply
 // as long as it spells "thought\n", at the beginning of a line as long as it
 // spells call:NAME{.

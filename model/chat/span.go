@@ -15,8 +15,9 @@ type Span struct {
 	Media   *Part // of a placeholder (<|image|>, <|audio|>, <|video|>): what it stands for
 }
 
-// Raw text between text spans would be tokenised differently than in one
-// piece, so a spans joins neighbours.
+// spans is a list under construction. It joins text with text before it: one
+// run of text between control tokens is one unit of byte-pair encoding, and in
+// pieces it would get other ids.
 type spans []Span
 
 func (s *spans) text(text string) {
