@@ -1,6 +1,10 @@
 package pipeline
 
-import "context"
+import (
+	"context"
+	"maps"
+	"slices"
+)
 
 // order emits results in the order of their indices and bounds how many items are
 // under way between admit and emit.
@@ -40,4 +44,16 @@ func (o *order) put(index int, r Result) error {
 			return err
 		}
 	}
+}
+
+// flush emits what waits for items that will not come, in order.
+func (o *order) flush() error {
+	for _, index := range slices.Sorted(maps.Keys(o.held)) {
+		r := o.held[index]
+		delete(o.held, index)
+		if err := o.emit(r); err != nil {
+			return err
+		}
+	}
+	return nil
 }

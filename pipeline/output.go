@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,7 +24,7 @@ type Format string
 const (
 	JSONL   Format = "jsonl"   // records.jsonl
 	Text    Format = "txt"     // the text alone
-	Overlay Format = "overlay" // the picture with numbered boxes, PNG
+	Overlay Format = "overlay" // the image with numbered boxes, PNG
 )
 
 // Formats lists all formats.
@@ -50,26 +51,41 @@ func byName(path string) (Format, bool) {
 	return "", false
 }
 
-// Output is where the results of a run go: one stream, or a folder.
-type Output struct {
-	formats []Format
-	decode  vision.DecodeOptions
+// OutputOptions say where the results of a run go, and as what.
+type OutputOptions struct {
+	// Path is a folder, which is made, or a file: one that ends in .jsonl, .txt or .png
+	// or is there already. Empty is Stdout.
+	Path   string
+	Stdout io.Writer
+	// Formats may be empty: a file then has the format of its name, everything else JSONL.
+	Formats []Format
+	// Overwrite replaces the results of an earlier run, which is refused otherwise.
+	Overwrite bool
+	// Decode reads an image once more to draw on it.
+	Decode vision.DecodeOptions
+	// Failed, if not nil, is told of each item that failed.
+	Failed func(Item, error)
+}
 
-	stream io.Writer // in one file or on standard output; nil for a folder
-	file   *sink.File
+// Output is where the results of a run go: one stream, or a folder. It counts what it
+// was given.
+type Output struct {
+	OutputOptions
+	stream io.Writer  // in one file or on standard output; nil for a folder
+	file   *sink.File // behind stream; nil for standard output
 
 	dir             *sink.Dir
-	path            string
 	records, errors *os.File
 	names           *sink.Names
 	info            RunInfo
 }
 
 // RunInfo is what run.json says about a run. Times are in it and not in the records,
-// so that the same input gives the same records.
+// so that the same input gives the same records. Inputs = Done + Failed + Pending.
 type RunInfo struct {
 	Facet       string         `json:"facet"` // version
 	Command     []string       `json:"command"`
+	Job         string         `json:"job"`
 	Model       string         `json:"model"`
 	ModelSHA256 string         `json:"model_sha256"`
 	Kernels     string         `json:"kernels"`
@@ -78,177 +94,238 @@ type RunInfo struct {
 	Seconds     float64        `json:"seconds"`
 	Finished    bool           `json:"finished"` // every input is done or failed
 	Inputs      int            `json:"inputs"`
-	Done        int            `json:"done"`
-	Failed      int            `json:"failed"`
+	Done        int            `json:"done"`   // with a record
+	Failed      int            `json:"failed"` // with a line in errors.jsonl
 	Pending     int            `json:"pending"`
-	Skipped     int            `json:"skipped"` // files in folders that are no media
+	Skipped     int            `json:"skipped"` // files in folders that are no images
 	Tokens      map[string]int `json:"tokens"`
 }
 
-// OpenOutput opens the place that path names: standard output for "", a file if path
-// ends in .jsonl, .txt or .png or is a file already, else a folder, which is made.
-// formats may be empty: a file then has the format of its name, everything else jsonl.
-func OpenOutput(path string, stdout io.Writer, formats []Format, decode vision.DecodeOptions, info RunInfo) (*Output, error) {
-	for _, f := range formats {
+// OpenOutput opens the place for the results of a run of info.Inputs items. An
+// OptionError says which options do not go together. The caller ends it with Close.
+func OpenOutput(options OutputOptions, info RunInfo) (*Output, error) {
+	o := &Output{OutputOptions: options, info: info}
+	o.info.Tokens = map[string]int{"soft": 0, "output": 0}
+	o.Formats = nil
+	for _, f := range options.Formats {
 		if !slices.Contains(Formats, f) {
-			return nil, fmt.Errorf("format %q: want one of %v", f, Formats)
+			return nil, OptionError{fmt.Errorf("format %q: want one of %v", f, Formats)}
+		}
+		if !slices.Contains(o.Formats, f) {
+			o.Formats = append(o.Formats, f)
 		}
 	}
-	o := &Output{formats: slices.Compact(formats), decode: decode, path: path, info: info}
-	if path == "" {
-		return o, o.single(stdout, JSONL, "standard output")
+	named, isName := byName(o.Path)
+	there, err := os.Stat(o.Path)
+	switch {
+	case o.Path == "":
+		o.stream = o.Stdout
+		return o, o.single(JSONL, "standard output")
+	case err == nil && there.IsDir(), err != nil && !isName:
+		return o, o.folder()
 	}
-	if named, ok := byName(path); ok || isFile(path) {
-		if !isFile(path) && isDir(path) {
-			return o, o.folder()
-		}
-		if err := o.single(nil, named, path); err != nil {
-			return nil, err
-		}
-		var err error
-		if o.file, err = sink.Create(path); err != nil {
-			return nil, err
-		}
-		o.stream = o.file
-		return o, nil
+	if err := o.single(cmp.Or(named, JSONL), o.Path); err != nil {
+		return nil, err
 	}
-	return o, o.folder()
+	if err == nil && there.Size() > 0 && !o.Overwrite {
+		return nil, fmt.Errorf("%s: is there already and not empty: --overwrite replaces it", o.Path)
+	}
+	if o.file, err = sink.Create(o.Path); err != nil {
+		return nil, fmt.Errorf("%s: %w", o.Path, bare(err))
+	}
+	o.stream = o.file
+	return o, nil
 }
 
-// single makes sure that one stream is asked for one format.
-func (o *Output) single(w io.Writer, usual Format, where string) error {
-	if len(o.formats) == 0 {
-		if usual == "" {
-			usual = JSONL
-		}
-		o.formats = []Format{usual}
+// single makes sure that a single stream gets a single format.
+func (o *Output) single(usual Format, where string) error {
+	if len(o.Formats) == 0 {
+		o.Formats = []Format{usual}
 	}
-	if len(o.formats) > 1 {
-		return fmt.Errorf("%s takes one format, not %v: name a folder with --out", where, o.formats)
+	switch f := o.Formats[0]; {
+	case len(o.Formats) > 1:
+		return OptionError{fmt.Errorf("%s takes one format, not %v: name a folder with --out", where, o.Formats)}
+	case f == Overlay && o.Path == "":
+		return OptionError{errors.New("overlays do not go to standard output: name a folder or a .png file with --out")}
+	case f == Overlay && o.info.Inputs != 1:
+		return OptionError{fmt.Errorf("%s takes the overlay of one image, not of %d: name a folder with --out", where, o.info.Inputs)}
 	}
-	if o.formats[0] == Overlay && w != nil {
-		return errors.New("pictures do not go to standard output: name a folder or a .png file with --out")
-	}
-	o.stream = w
 	return nil
 }
 
-func (o *Output) folder() error {
-	if len(o.formats) == 0 {
-		o.formats = []Format{JSONL}
+// The files of a folder that have a line for each item.
+const (
+	recordsName = "records.jsonl"
+	errorsName  = "errors.jsonl"
+)
+
+func (o *Output) folder() (err error) {
+	if len(o.Formats) == 0 {
+		o.Formats = []Format{JSONL}
 	}
-	var err error
-	if o.dir, err = sink.OpenDir(o.path); err != nil {
+	if o.dir, err = sink.OpenDir(o.Path); err != nil {
+		return fmt.Errorf("%s: %w", o.Path, bare(err))
+	}
+	defer func() {
+		if err != nil {
+			o.closeDir()
+		}
+	}()
+	// Not through sink.Dir: lines go to their place at once, so that what an interrupted
+	// run did is there. A root follows no link that leads outside.
+	root, err := os.OpenRoot(o.Path)
+	if err != nil {
 		return err
 	}
-	// Lines go to their place at once: what an interrupted run did is there.
-	if o.records, err = os.Create(filepath.Join(o.path, "records.jsonl")); err != nil {
+	defer root.Close()
+	if there, err := root.Stat(recordsName); err == nil && there.Size() > 0 && !o.Overwrite {
+		return fmt.Errorf("%s: holds the records of an earlier run: --overwrite replaces them", filepath.Join(o.Path, recordsName))
+	}
+	open := func(name string) (*os.File, error) {
+		f, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|os.O_APPEND, 0o666)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", filepath.Join(o.Path, name), bare(err))
+		}
+		return f, nil
+	}
+	if o.records, err = open(recordsName); err != nil {
 		return err
 	}
-	if o.errors, err = os.Create(filepath.Join(o.path, "errors.jsonl")); err != nil {
+	if o.errors, err = open(errorsName); err != nil {
 		return err
 	}
 	var suffixes []string
-	for _, f := range o.formats {
+	for _, f := range o.Formats {
 		suffixes = append(suffixes, f.suffix())
 	}
 	o.names = sink.NewNames(suffixes...)
-	return nil
+	return o.writeInfo() // a killed run leaves it behind, with finished false
 }
 
-// Write writes the result of one item.
-func (o *Output) Write(r Result, options job.Options, name string) error {
+// Write writes the result of one item. A folder gets the lines of items in the order of
+// the calls; an item has its other files before its line.
+func (o *Output) Write(r Result) error {
+	var img *vision.Image
+	if r.Err == nil && slices.Contains(o.Formats, Overlay) {
+		img, r.Err = o.decode(r.Item.Path)
+	}
 	if r.Err != nil {
-		if o.dir == nil {
-			return nil // the caller reports it
-		}
-		return sink.WriteError(o.errors, &job.ErrorRecord{Entry: job.Entry{Path: r.Item.Path, Job: name, Options: options}, Error: r.Err.Error()})
+		return o.fail(r)
 	}
 	if o.dir == nil {
-		return o.write(o.stream, o.formats[0], r)
-	}
-	if err := sink.WriteRecord(o.records, r.Record); err != nil {
-		return err
-	}
-	stem := o.names.Stem(r.Item.Path, 0)
-	for _, f := range o.formats {
-		if f == JSONL {
-			continue
+		if err := write(o.stream, o.Formats[0], r.Record, img); err != nil {
+			return err
 		}
-		if err := o.dir.Write(stem+f.suffix(), func(w io.Writer) error { return o.write(w, f, r) }); err != nil {
+	} else {
+		stem := o.names.Stem(r.Item.Path, r.Item.Page)
+		for _, f := range o.Formats {
+			if f == JSONL {
+				continue
+			}
+			if err := o.dir.Write(stem+f.suffix(), func(w io.Writer) error { return write(w, f, r.Record, img) }); err != nil {
+				return err
+			}
+		}
+		if err := sink.WriteRecord(o.records, r.Record); err != nil {
 			return err
 		}
 	}
+	o.info.Done++
 	return nil
 }
 
-func (o *Output) write(w io.Writer, f Format, r Result) error {
+func (o *Output) fail(r Result) error {
+	if o.Failed != nil {
+		o.Failed(r.Item, r.Err)
+	}
+	if o.dir != nil {
+		e := job.ErrorRecord{Error: r.Err.Error()}
+		e.Entry = job.Entry{ID: r.Item.ID, Path: r.Item.Path, Page: r.Item.Page, Job: cmp.Or(r.Item.Job, o.info.Job), Options: r.Options}
+		if err := sink.WriteError(o.errors, &e); err != nil {
+			return err
+		}
+	}
+	o.info.Failed++
+	return nil
+}
+
+func write(w io.Writer, f Format, rec *job.Record, img *vision.Image) error {
 	switch f {
 	case Text:
-		return sink.WriteText(w, r.Record)
+		return sink.WriteText(w, rec)
 	case Overlay:
-		return o.overlay(w, r)
+		return sink.WriteOverlay(w, img.NRGBA(), rec.Blocks)
 	}
-	return sink.WriteRecord(w, r.Record)
+	return sink.WriteRecord(w, rec)
 }
 
-// overlay decodes the picture once more: to keep those of a whole window of items
-// would take gigabytes.
-func (o *Output) overlay(w io.Writer, r Result) error {
-	data, err := read(r.Item.Path, o.decode.Limits.Bytes)
+// decode reads an image once more: to keep those of a whole window of items would take
+// gigabytes. A file that changed meanwhile may fail now.
+func (o *Output) decode(path string) (*vision.Image, error) {
+	data, err := ReadFile(path, o.Decode.Limits.Bytes)
 	if err != nil {
-		return fmt.Errorf("%s: %w", r.Item.Path, err)
+		return nil, err
 	}
-	img, err := vision.Decode(data, o.decode)
-	if err != nil {
-		return fmt.Errorf("%s: %w", r.Item.Path, err)
-	}
-	return sink.WriteOverlay(w, img.NRGBA(), r.Record.Blocks)
+	return vision.Decode(data, o.Decode)
 }
 
-// Close ends the output. In a folder it writes run.json with the counts of the run.
-func (o *Output) Close(p Progress, inputs int) error {
+// Info returns the counts so far.
+func (o *Output) Info() RunInfo {
+	i := o.info
+	i.Seconds = time.Since(i.Started).Round(time.Millisecond).Seconds()
+	i.Pending = i.Inputs - i.Done - i.Failed
+	i.Finished = i.Pending == 0
+	return i
+}
+
+// Close ends the output; p are the counts of the run. A file appears if anything was
+// done. A folder gets run.json.
+func (o *Output) Close(p Progress) error {
 	if o.file != nil {
-		return o.file.Commit()
+		if o.info.Done > 0 {
+			return o.file.Commit()
+		}
+		o.file.Discard()
 	}
 	if o.dir == nil {
 		return nil
 	}
-	i := &o.info
-	i.Seconds = time.Since(i.Started).Round(time.Millisecond).Seconds()
-	i.Inputs, i.Done, i.Failed, i.Pending = inputs, p.Done-p.Failed, p.Failed, inputs-p.Done
-	i.Finished = i.Pending == 0
-	i.Tokens = map[string]int{"soft": p.SoftTokens, "output": p.OutputTokens}
-	err := errors.Join(o.records.Sync(), o.records.Close(), o.errors.Sync(), o.errors.Close())
-	err = errors.Join(err, o.dir.Write("run.json", func(w io.Writer) error {
+	o.info.Tokens = map[string]int{"soft": p.SoftTokens, "output": p.OutputTokens}
+	return errors.Join(o.records.Sync(), o.errors.Sync(), o.writeInfo(), o.closeDir())
+}
+
+func (o *Output) writeInfo() error {
+	return o.dir.Write("run.json", func(w io.Writer) error {
 		e := json.NewEncoder(w)
 		e.SetEscapeHTML(false)
 		e.SetIndent("", "  ")
-		return e.Encode(i)
-	}))
-	return errors.Join(err, o.dir.Close())
+		return e.Encode(o.Info())
+	})
 }
 
-// Files lists what a folder holds now, for people.
+func (o *Output) closeDir() error {
+	err := o.dir.Close()
+	for _, f := range []*os.File{o.records, o.errors} {
+		if f != nil {
+			err = errors.Join(err, f.Close())
+		}
+	}
+	return err
+}
+
+// Files lists what the output consists of, for people.
 func (o *Output) Files() string {
 	if o.dir == nil {
-		return o.path
+		return o.Path
 	}
-	files := []string{"records.jsonl"}
-	for _, f := range o.formats {
+	files := []string{recordsName}
+	if o.info.Failed > 0 {
+		files = append(files, errorsName)
+	}
+	for _, f := range o.Formats {
 		if f != JSONL {
 			files = append(files, "*"+f.suffix())
 		}
 	}
-	return fmt.Sprintf("%s: %s", o.path, strings.Join(files, ", "))
-}
-
-func isFile(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && !info.IsDir()
-}
-
-func isDir(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && info.IsDir()
+	return fmt.Sprintf("%s: %s", o.Path, strings.Join(files, ", "))
 }

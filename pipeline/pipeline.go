@@ -9,7 +9,7 @@
 //
 // The stages wait for each other: no more than a window of items is under way, so
 // memory does not grow with the run. A bad item becomes an error that is emitted in
-// its place; the others are not touched by it.
+// its place; the others are not touched by it. Output puts what is emitted on a disk.
 package pipeline
 
 import (
@@ -31,39 +31,79 @@ import (
 type Settings struct {
 	Model   *model.Model
 	Job     job.Job
-	Options job.Options
-	Limits  vision.Limits // zero: vision.DefaultLimits
-	// AlphaOverWhite composes transparent pictures over white; otherwise transparency is dropped.
-	AlphaOverWhite bool
-	// Batch is the number of replies generated at once; 0: 8.
-	Batch int
-	// Progress, if not nil, is told how far the run is, often.
+	Options job.Options          // for all items; what a manifest says goes before
+	Decode  vision.DecodeOptions // zero limits: vision.DefaultLimits
+	Batch   int                  // replies generated at once; 0: 8
+	// Progress, if not nil, is told how far the run is, often and from one goroutine.
 	Progress func(Progress)
 }
 
 // Progress counts what each stage has done so far.
 type Progress struct {
-	Prepared, Encoded, Done, Failed int // items
+	Prepared, Encoded, Done, Failed int // items; Done includes Failed, and what waits for its turn to be emitted
 	SoftTokens                      int // encoded
 	OutputTokens                    int // generated
 }
 
 // Result is what became of one item: a record or an error.
 type Result struct {
-	Item   Item
-	Record *job.Record
-	Err    error // says what is wrong, without the path
+	Item    Item
+	Options job.Options // that it was done with
+	Record  *job.Record
+	Err     error // says what is wrong, without the path
+}
+
+// OptionError says that an option asks for what the job, the checkpoint or the output
+// does not offer.
+type OptionError struct{ Err error }
+
+func (e OptionError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the reason.
+func (e OptionError) Unwrap() error { return e.Err }
+
+// Pipeline is a job that is ready to be done. Its runs take turns on the model.
+type Pipeline struct {
+	Settings
+	checkpoint job.Checkpoint
+	spec       vision.Spec
+	modelName  string
+	modelHash  string
+}
+
+// New checks that the checkpoint can do the job with these options. An OptionError says
+// which it cannot serve.
+func New(s Settings) (*Pipeline, error) {
+	if s.Batch == 0 {
+		s.Batch = 8
+	}
+	if s.Decode.Limits == (vision.Limits{}) {
+		s.Decode.Limits = vision.DefaultLimits
+	}
+	p := &Pipeline{Settings: s}
+	var ok bool
+	if p.spec, ok = s.Model.Spec(); !ok {
+		return nil, fmt.Errorf("%s: this checkpoint takes no images", s.Model.Path())
+	}
+	var err error
+	if p.checkpoint, err = job.OpenCheckpoint(s.Model.Path()); err != nil {
+		return nil, err
+	}
+	if _, err := s.Job.Plan(s.Options, p.checkpoint); err != nil {
+		return nil, OptionError{err}
+	}
+	if p.modelHash, err = s.Model.SHA256(); err != nil {
+		return nil, err
+	}
+	path, err := filepath.Abs(s.Model.Path())
+	p.modelName = filepath.Base(path)
+	return p, err
 }
 
 // run is the state that the stages of one run share.
 type run struct {
-	Settings
-	items     []Item
-	plan      job.Plan
-	spec      vision.Spec
-	modelName string
-	modelHash string
-
+	*Pipeline
+	items    []Item
 	batch    *model.Batch
 	waiting  map[string]*prepared // requests in the batch, by id
 	order    order
@@ -71,54 +111,25 @@ type run struct {
 }
 
 // Run does the job on every item and calls emit with the results, in the order of the
-// items and from one goroutine. It ends early if ctx does, if emit fails or if the
-// engine does; what was emitted stays done.
-func Run(ctx context.Context, items []Item, s Settings, emit func(Result) error) (Progress, error) {
-	r, err := newRun(items, s, emit)
-	if err != nil {
-		return Progress{}, err
+// items and from one goroutine. It ends early, with the error, if ctx does, if emit fails
+// or if the engine does; what was emitted stays done. When ctx ends, what is finished but
+// waits for an earlier item is emitted as well.
+func (p *Pipeline) Run(ctx context.Context, items []Item, emit func(Result) error) (Progress, error) {
+	r := &run{
+		Pipeline: p, items: items, batch: p.Model.NewBatch(),
+		waiting: map[string]*prepared{}, order: newOrder(window*p.Batch, emit),
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	stages, cancel := context.WithCancel(ctx)
 	defer cancel()
-	ready := r.start(ctx)
-	err = r.infer(ctx, ready)
+	ready := r.start(stages)
+	err := r.infer(ctx, ready)
 	cancel()
 	for range ready { // let the goroutines that prepare end
 	}
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		err = errors.Join(err, r.order.flush())
+	}
 	return r.progress, err
-}
-
-func newRun(items []Item, s Settings, emit func(Result) error) (*run, error) {
-	if s.Batch == 0 {
-		s.Batch = 8
-	}
-	if s.Limits == (vision.Limits{}) {
-		s.Limits = vision.DefaultLimits
-	}
-	spec, ok := s.Model.Spec()
-	if !ok {
-		return nil, fmt.Errorf("%s: this checkpoint takes no pictures", s.Model.Path())
-	}
-	settings, err := job.OpenCheckpoint(s.Model.Path())
-	if err != nil {
-		return nil, err
-	}
-	plan, err := s.Job.Plan(s.Options, settings)
-	if err != nil {
-		return nil, err
-	}
-	hash, err := s.Model.SHA256()
-	if err != nil {
-		return nil, err
-	}
-	path, err := filepath.Abs(s.Model.Path())
-	if err != nil {
-		return nil, err
-	}
-	return &run{
-		Settings: s, items: items, plan: plan, spec: spec, modelName: filepath.Base(path), modelHash: hash,
-		batch: s.Model.NewBatch(), waiting: map[string]*prepared{}, order: newOrder(window*s.Batch, emit),
-	}, nil
 }
 
 // window is how many items, times the batch, may be under way: enough that a slow one
@@ -127,8 +138,8 @@ const window = 4
 
 // start prepares the items on a few goroutines. The channel is closed when all are
 // prepared or ctx has ended.
-func (r *run) start(ctx context.Context) <-chan prepared {
-	indices, ready := make(chan int), make(chan prepared)
+func (r *run) start(ctx context.Context) <-chan *prepared {
+	indices, ready := make(chan int), make(chan *prepared)
 	go func() {
 		defer close(indices)
 		for i := range r.items {
@@ -161,23 +172,19 @@ func (r *run) start(ctx context.Context) <-chan prepared {
 	return ready
 }
 
-// preparers is the number of pictures that are decoded at once. Each may take as much
+// preparers is the number of images that are decoded at once. Each may take as much
 // memory as the limits allow, and the model needs the CPUs more.
 const preparers = 2
 
 // infer runs towers and replies until every item is emitted.
-func (r *run) infer(ctx context.Context, ready <-chan prepared) error {
+func (r *run) infer(ctx context.Context, ready <-chan *prepared) error {
 	defer r.batch.Drop()
-	for ready != nil || r.batch.Len() > 0 {
+	for r.progress.Done < len(r.items) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if ready != nil && r.batch.Len() < r.Batch {
-			p, ok, open := next(ctx, ready, r.batch.Len() == 0)
-			if !open {
-				ready = nil
-			}
-			if ok {
+		if r.batch.Len() < r.Batch {
+			if p := next(ctx, ready, r.batch.Len() == 0); p != nil {
 				if err := r.admit(p); err != nil {
 					return err
 				}
@@ -195,36 +202,36 @@ func (r *run) infer(ctx context.Context, ready <-chan prepared) error {
 		}
 		r.report()
 	}
-	return ctx.Err()
+	return nil
 }
 
-// next takes a prepared item if there is one, and waits for it if wait says so. open
-// is false once no more will come.
-func next(ctx context.Context, ready <-chan prepared, wait bool) (p prepared, ok, open bool) {
+// next takes a prepared item if there is one, and waits for it if wait says so. It
+// returns nil if there is none or if ctx ends.
+func next(ctx context.Context, ready <-chan *prepared, wait bool) *prepared {
 	if wait {
 		select {
-		case p, ok = <-ready:
-			return p, ok, ok
+		case p := <-ready:
+			return p
 		case <-ctx.Done():
-			return p, false, true
+			return nil
 		}
 	}
 	select {
-	case p, ok = <-ready:
-		return p, ok, ok
+	case p := <-ready:
+		return p
 	default:
-		return p, false, true
+		return nil
 	}
 }
 
 // admit encodes a prepared item and takes its request into the batch, or settles it if it failed.
-func (r *run) admit(p prepared) error {
+func (r *run) admit(p *prepared) error {
 	r.progress.Prepared++
 	if p.err == nil {
-		p.err = r.request(&p)
+		p.err = r.request(p)
 	}
 	if p.err != nil {
-		return r.settle(p.index, Result{Err: p.err})
+		return r.settle(p, nil, p.err)
 	}
 	return nil
 }
@@ -237,15 +244,15 @@ func (r *run) request(p *prepared) error {
 	p.patches = nil
 	r.progress.Encoded++
 	r.progress.SoftTokens += soft.Rows
-	prompt, err := r.prompt(soft)
+	prompt, err := r.prompt(p.plan.Prompt, soft)
 	if err != nil {
 		return err
 	}
 	p.record.Usage.PromptTokens = prompt.Len()
 	id := fmt.Sprint(p.index)
 	err = r.batch.Add(model.Request{
-		ID: id, Stream: p.record.ID, Prompt: prompt, MaxTokens: r.plan.MaxTokens,
-		Sampling: model.Sampling{Temperature: float32(r.Options.Temperature), Seed: r.Options.Seed},
+		ID: id, Stream: p.record.ID, Prompt: prompt, MaxTokens: p.plan.MaxTokens,
+		Sampling: model.Sampling{Temperature: float32(p.options.Temperature), Seed: p.options.Seed},
 		OnToken:  func(model.Token) { r.progress.OutputTokens++ },
 	})
 	if err == nil {
@@ -254,13 +261,13 @@ func (r *run) request(p *prepared) error {
 	return err
 }
 
-// prompt puts the picture before the question, as Gemma 4 was trained.
-func (r *run) prompt(soft *model.SoftTokens) (*model.Prompt, error) {
+// prompt puts the image before the question, as Gemma 4 was trained.
+func (r *run) prompt(question string, soft *model.SoftTokens) (*model.Prompt, error) {
 	images := []*model.SoftTokens{soft}
 	if !r.Model.HasChat() {
-		return r.Model.CompletionPrompt(r.plan.Prompt, images)
+		return r.Model.CompletionPrompt(question, images)
 	}
-	c := chat.Conversation{Messages: []chat.Message{{Role: chat.User, Content: []chat.Part{{Kind: chat.PartImage}, {Text: r.plan.Prompt}}}}}
+	c := chat.Conversation{Messages: []chat.Message{{Role: chat.User, Content: []chat.Part{{Kind: chat.PartImage}, {Text: question}}}}}
 	spans, err := chat.Render(c, chat.Options{Template: r.Model.Template(), GenerationPrompt: true})
 	if err != nil {
 		return nil, err
@@ -273,15 +280,15 @@ func (r *run) finish(f model.Finished) error {
 	p := r.waiting[f.Request.ID]
 	delete(r.waiting, f.Request.ID)
 	if f.Reply.Err != nil {
-		return r.settle(p.index, Result{Err: f.Reply.Err})
+		return r.settle(p, nil, f.Reply.Err)
 	}
-	rec := p.record
+	rec := &p.record
 	rec.Usage.OutputTokens = len(f.Reply.Tokens)
-	r.Job.Read(&rec, job.Reply{
-		Tokens: visible(r.Model.Tokenizer(), f.Reply.Tokens), Finish: job.Finish(f.Reply.Finish), Boxes: r.plan.Boxes,
+	r.Job.Read(rec, job.Reply{
+		Tokens: visible(r.Model.Tokenizer(), f.Reply.Tokens), Finish: job.Finish(f.Reply.Finish), Boxes: p.plan.Boxes,
 		Width: rec.Effective.SizeOriginal[0], Height: rec.Effective.SizeOriginal[1],
 	})
-	return r.settle(p.index, Result{Record: &rec})
+	return r.settle(p, rec, nil)
 }
 
 // visible gives the tokens of a reply the text that each adds to the answer; those of
@@ -310,23 +317,17 @@ func answer(events []chat.Event) string {
 }
 
 // settle emits the result of an item as soon as those before it are emitted.
-func (r *run) settle(index int, res Result) error {
-	res.Item = r.items[index]
+func (r *run) settle(p *prepared, rec *job.Record, failed error) error {
 	r.progress.Done++
-	if res.Err != nil {
+	if failed != nil {
 		r.progress.Failed++
 	}
 	defer r.report()
-	return r.order.put(index, res)
+	return r.order.put(p.index, Result{Item: r.items[p.index], Options: p.options, Record: rec, Err: failed})
 }
 
 func (r *run) report() {
 	if r.Progress != nil {
 		r.Progress(r.progress)
 	}
-}
-
-// Interrupted reports whether a run ended because its context did.
-func Interrupted(err error) bool {
-	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }

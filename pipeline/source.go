@@ -1,6 +1,8 @@
 package pipeline
 
 import (
+	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -10,39 +12,57 @@ import (
 	"slices"
 	"strings"
 
+	"facet/pipeline/job"
 	"facet/vision"
 )
 
-// Item is one input of a run.
+// Item is one input of a run. Equal files at two paths are two items.
 type Item struct {
 	Path string
+	// What a manifest says besides: the id that the file must have, the page of a
+	// document, the job, and options that go before those of the run. Zero says nothing.
+	ID      string
+	Page    int
+	Job     string
+	Options job.Options
 }
 
 // Sources are the inputs that a list of paths leads to.
 type Sources struct {
 	Items []Item
-	// Skipped counts the files of folders that are no media, by name and by content.
+	// Skipped counts the files of folders that are no images, by name and by content.
 	Skipped int
 }
 
-// imageNames are the endings under which pictures travel. A file that has one is an
-// item whatever it holds: if it is no picture after all, its record says so.
+// imageNames are the endings under which images travel. A file that has one is an
+// item whatever it holds: if it is no image after all, its error says so.
 var imageNames = []string{".png", ".jpg", ".jpeg", ".jpe", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".webp"}
 
-// Open lists the items that paths lead to, in this order: a file is an item, whatever
-// it is, and so is a path that leads nowhere; a folder gives its pictures, sorted by
-// name. Folders in folders are not entered. It fails on a folder that cannot be read
-// or that has no pictures in it.
+// manifestName is the ending of a list of inputs: lines of JSON as job.ParseEntry
+// reads them. The errors.jsonl of a run is one.
+const manifestName = ".jsonl"
+
+// Open lists the items that paths lead to, in their order: a manifest gives its
+// entries and a folder its images, sorted by name; any other file is an item, whatever
+// it is, and so is a path that leads nowhere. Folders in folders are not entered, hidden
+// files and what neither is called nor begins like an image are skipped.
+//
+// It fails on a folder that cannot be read or has no images, and on a manifest that
+// cannot be read or has a line that is wrong.
 func Open(paths []string) (Sources, error) {
 	var s Sources
 	for _, path := range paths {
 		info, err := os.Stat(path)
-		if err != nil || !info.IsDir() {
-			s.Items = append(s.Items, Item{path})
-			continue
+		switch {
+		case err == nil && info.IsDir():
+			err = s.folder(path)
+		case err == nil && strings.EqualFold(filepath.Ext(path), manifestName):
+			err = s.manifest(path)
+		default:
+			s.Items, err = append(s.Items, Item{Path: path}), nil
 		}
-		if err := s.folder(path); err != nil {
-			return s, err
+		if err != nil {
+			return Sources{}, err
 		}
 	}
 	return s, nil
@@ -51,7 +71,7 @@ func Open(paths []string) (Sources, error) {
 func (s *Sources) folder(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", dir, bare(err))
 	}
 	before, skipped := len(s.Items), 0
 	for _, e := range entries {
@@ -59,26 +79,39 @@ func (s *Sources) folder(dir string) error {
 		info, err := os.Stat(path) // through links
 		switch {
 		case err == nil && info.IsDir():
-		case err != nil && !errors.Is(err, fs.ErrNotExist), err == nil && isMedia(path, info):
-			s.Items = append(s.Items, Item{path})
+		case isImage(path, info): // info is nil where a link leads nowhere
+			s.Items = append(s.Items, Item{Path: path})
 		default:
 			skipped++
 		}
 	}
 	s.Skipped += skipped
 	if len(s.Items) == before {
-		return fmt.Errorf("%s: no pictures in this folder (%d other files)", dir, skipped)
+		return fmt.Errorf("%s: no images in this folder%s", dir, others(skipped))
 	}
 	return nil
 }
 
-// isMedia reports whether a file has a picture's ending or begins as a picture does.
-// One that cannot be read counts, so that it is reported and not passed over.
-func isMedia(path string, info fs.FileInfo) bool {
+func others(n int) string {
+	switch n {
+	case 0:
+		return ""
+	case 1:
+		return ", one other file"
+	}
+	return fmt.Sprintf(", %d other files", n)
+}
+
+// isImage reports whether a file has an image's ending or begins as an image does. One
+// that cannot be read counts, so that it is reported and not passed over. info may be nil.
+func isImage(path string, info fs.FileInfo) bool {
+	if strings.HasPrefix(filepath.Base(path), ".") {
+		return false // hidden, such as the ._NAME.png that macOS leaves beside NAME.png
+	}
 	if slices.Contains(imageNames, strings.ToLower(filepath.Ext(path))) {
 		return true
 	}
-	if !info.Mode().IsRegular() {
+	if info == nil || !info.Mode().IsRegular() {
 		return false
 	}
 	f, err := os.Open(path)
@@ -94,11 +127,62 @@ func isMedia(path string, info fs.FileInfo) bool {
 	return vision.Sniff(head[:n]) != ""
 }
 
-// read returns the bytes of an item's file, if they are within the limit.
-func read(path string, limit int64) ([]byte, error) {
+// maxEntry is the longest line of a manifest, in bytes: a question may have 64 KiB and
+// JSON may write a byte as six.
+const maxEntry = 1 << 20
+
+func (s *Sources) manifest(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, bare(err))
+	}
+	defer f.Close()
+	before, line := len(s.Items), 0
+	lines := bufio.NewScanner(f)
+	lines.Buffer(nil, maxEntry)
+	for lines.Scan() {
+		line++
+		if len(strings.TrimSpace(lines.Text())) == 0 {
+			continue
+		}
+		e, err := job.ParseEntry(lines.Bytes())
+		if err != nil {
+			return fmt.Errorf("%s:%d: %w", path, line, err)
+		}
+		s.Items = append(s.Items, Item{Path: e.Path, ID: e.ID, Page: e.Page, Job: e.Job, Options: e.Options})
+	}
+	if err := lines.Err(); err != nil {
+		return fmt.Errorf("%s:%d: %w", path, line+1, bare(err))
+	}
+	if len(s.Items) == before {
+		return fmt.Errorf("%s: no entries in this manifest", path)
+	}
+	return nil
+}
+
+// over returns o with the fields that it leaves open filled from d.
+func over(o, d job.Options) job.Options {
+	return job.Options{
+		Budget:      cmp.Or(o.Budget, d.Budget),
+		Boxes:       cmp.Or(o.Boxes, d.Boxes),
+		Language:    cmp.Or(o.Language, d.Language),
+		Prompt:      cmp.Or(o.Prompt, d.Prompt),
+		MaxTokens:   cmp.Or(o.MaxTokens, d.MaxTokens),
+		Temperature: cmp.Or(o.Temperature, d.Temperature),
+		Seed:        cmp.Or(o.Seed, d.Seed),
+	}
+}
+
+// ReadFile returns the bytes of a media file if there are at most limit of them. It
+// refuses what is no regular file: a pipe or a device may never end. Its errors do not
+// name the path, which the caller knows.
+func ReadFile(path string, limit int64) ([]byte, error) {
 	info, err := os.Stat(path) // before opening: a named pipe would wait for its writer
 	if err != nil {
 		return nil, bare(err)
+	}
+	if info.IsDir() {
+		return nil, errors.New("is a folder")
 	}
 	if !info.Mode().IsRegular() {
 		return nil, errors.New("not a regular file")

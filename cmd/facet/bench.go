@@ -18,7 +18,7 @@ type benchCommand struct {
 	Prompt  int   `help:"Tokens in the prompt." default:"512"`
 	Gen     int   `help:"Tokens generated after it." default:"64"`
 	Rounds  int   `help:"Times each is measured; the median is reported." default:"3"`
-	Budgets []int `help:"Soft-token budgets at which a picture is encoded." placeholder:"N,…"`
+	Budgets []int `help:"Soft-token budgets at which an image is encoded." placeholder:"N"`
 	JSON    bool  `help:"Print one JSON object."`
 }
 

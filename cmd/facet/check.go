@@ -2,19 +2,26 @@ package main
 
 import (
 	"fmt"
+	"os"
 
 	"facet/internal/check"
 )
 
 // checkCommand runs reference cases.
 type checkCommand struct {
-	Dir       string  `arg:"" help:"Folder of reference data: checkpoints/NAME, NAME/CASE.json with NAME/CASE.safetensors, media." type:"existingdir"`
+	Dir       string  `arg:"" help:"Folder of reference data: checkpoints/NAME, NAME/CASE.json with NAME/CASE.safetensors, media."`
 	Tolerance float64 `help:"Largest difference, as a share of a tensor's largest value." default:"5e-4"`
 	Threads   int     `help:"Threads that compute. Default: one for each CPU." placeholder:"N"`
 	JSON      bool    `help:"One JSON object for each case."`
 }
 
 func (c *checkCommand) Run(s *streams) error {
+	if _, err := os.Stat(c.Dir); err != nil {
+		return err
+	}
+	if !(c.Tolerance > 0) {
+		return usageError("--tolerance must be above 0")
+	}
 	failed, run := 0, 0
 	err := check.Folder(c.Dir, check.Options{Threads: c.Threads, Tolerance: c.Tolerance}, func(r check.Result) {
 		if r.Skipped == "" {

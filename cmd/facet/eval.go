@@ -8,7 +8,7 @@ type evalCommand struct {
 }
 
 type evalOCRCommand struct {
-	Labels string `help:"Labels: lines of JSON with file, width, height and lines of {box_2d, text}." required:"" placeholder:"FILE" type:"existingfile"`
+	Labels string `help:"Labels: lines of JSON with file, width, height and lines of {box_2d, text}." required:"" placeholder:"FILE"`
 	Path   string `arg:"" name:"run" help:"Folder of a run, or its records.jsonl."`
 	JSON   bool   `help:"Print one JSON object."`
 }

@@ -14,6 +14,8 @@ import (
 	"facet/model"
 	"facet/model/chat"
 	"facet/model/tokenizer"
+	"facet/pipeline"
+	"facet/pipeline/sink"
 	"facet/vision"
 )
 
@@ -24,10 +26,10 @@ type generateCommand struct {
 	Raw         bool     `help:"Use the prompt as it stands: control tokens count, nothing is added, <|image|> marks the place of each --image."`
 	System      string   `help:"System instruction." placeholder:"TEXT"`
 	Thinking    bool     `help:"Let the model think first; its thoughts go to standard error."`
-	Tools       string   `help:"JSON file with the functions the model may call, in OpenAI's form." placeholder:"FILE" type:"existingfile"`
-	Messages    string   `help:"JSON file with a conversation in OpenAI's form, in place of a prompt." placeholder:"FILE" type:"existingfile"`
-	Image       []string `help:"Picture; may be given several times." placeholder:"FILE" sep:"none"`
-	Budget      int      `help:"Soft tokens for a picture: 70, 140, 280, 560 or 1120. Default: the checkpoint's." placeholder:"N"`
+	Tools       string   `help:"JSON file with the functions the model may call, in OpenAI's form." placeholder:"FILE"`
+	Messages    string   `help:"JSON file with a conversation in OpenAI's form, in place of a prompt." placeholder:"FILE"`
+	Image       []string `help:"Image; may be given several times." placeholder:"FILE" sep:"none"`
+	Budget      int      `help:"Soft tokens for an image: 70, 140, 280, 560 or 1120. Default: the checkpoint's." placeholder:"N"`
 	MaxTokens   int      `help:"Bound of the reply, in tokens." default:"1024" placeholder:"N"`
 	Temperature *float32 `help:"0 takes the likeliest token each time. Default: what generation_config.json says." placeholder:"T"`
 	TopK        *int     `help:"Draw from the K likeliest tokens." placeholder:"K"`
@@ -82,9 +84,30 @@ func (c *generateCommand) Run(ctx context.Context, s *streams) error {
 		ID: "prompt", Prompt: prompt, MaxTokens: c.MaxTokens, Sampling: c.sampling(m), IgnoreEnd: c.IgnoreEos, OnToken: out.add,
 	})
 	if err != nil {
+		if !c.JSON && len(reply.Tokens) > 0 {
+			fmt.Fprintln(s.out) // ends the line that the reply broke off in
+		}
 		return err
 	}
-	return out.end(prompt, reply)
+	if err := out.end(prompt, reply); err != nil {
+		return err
+	}
+	if !c.JSON && !c.IgnoreEos {
+		c.explain(s, reply)
+	}
+	return nil
+}
+
+// explain tells a person who waits for an end why there is none.
+func (c *generateCommand) explain(s *streams, reply model.Reply) {
+	switch {
+	case reply.Finish == model.FinishLoop:
+		report(s.err, errors.New("the reply repeated itself and was ended"))
+	case reply.Finish == model.FinishLength && len(reply.Tokens) == c.MaxTokens:
+		report(s.err, fmt.Errorf("the reply was cut at --max-tokens %d", c.MaxTokens))
+	case reply.Finish == model.FinishLength:
+		report(s.err, errors.New("the reply was cut: the checkpoint's context is full"))
+	}
 }
 
 // check finds flags that contradict each other.
@@ -100,6 +123,14 @@ func (c *generateCommand) check() error {
 		return usageError("--raw uses the prompt as it stands: it excludes --messages, --system, --thinking and --tools")
 	case c.System != "" && c.Messages != "":
 		return usageError("--system and --messages exclude each other: the conversation holds the system message")
+	case c.Temperature != nil && !(*c.Temperature >= 0):
+		return usageError("--temperature must be 0 or more")
+	case c.TopK != nil && *c.TopK < 0:
+		return usageError("--top-k must be 0 or more")
+	case c.TopP != nil && !(*c.TopP > 0 && *c.TopP <= 1):
+		return usageError("--top-p must be above 0 and at most 1")
+	case c.MinP != nil && !(*c.MinP >= 0 && *c.MinP <= 1):
+		return usageError("--min-p must be from 0 to 1")
 	case c.Budget != 0 && !slices.Contains(vision.Budgets, c.Budget):
 		return usageError(fmt.Sprintf("--budget %d: want one of %v", c.Budget, vision.Budgets))
 	}
@@ -108,15 +139,19 @@ func (c *generateCommand) check() error {
 
 // text is the prompt, read from where its argument says.
 func (c *generateCommand) text(s *streams) (string, error) {
-	if c.Prompt == "-" {
-		data, err := io.ReadAll(s.in)
-		return string(data), err
-	}
+	var data []byte
+	var err error
 	if name, ok := strings.CutPrefix(c.Prompt, "@"); ok {
-		data, err := os.ReadFile(name)
-		return string(data), err
+		data, err = os.ReadFile(name)
+	} else if c.Prompt == "-" {
+		data, err = io.ReadAll(s.in)
+	} else {
+		return c.Prompt, nil
 	}
-	return c.Prompt, nil
+	if err == nil && len(data) == 0 {
+		return "", usageError(fmt.Sprintf("no prompt: %s is empty", c.Prompt))
+	}
+	return string(data), err
 }
 
 // conversation is that of --messages, or one of the system instruction and the
@@ -146,6 +181,9 @@ func (c *generateCommand) conversation(text string) (conversation chat.Conversat
 		if err != nil {
 			return conversation, err
 		}
+		if !json.Valid(data) {
+			return conversation, fmt.Errorf("%s: not valid JSON", c.Tools)
+		}
 		// Tools travel in a request, so the reader of requests reads them.
 		request, err := chat.ParseOpenAI(slices.Concat([]byte(`{"messages": [{"role": "user", "content": ""}], "tools": `), data, []byte("}")))
 		if err != nil {
@@ -161,7 +199,7 @@ func (c *generateCommand) prompt(m *model.Model, text string, conversation chat.
 	if c.Raw || !m.HasChat() {
 		var images [][]byte
 		for _, path := range c.Image {
-			data, err := os.ReadFile(path)
+			data, err := readImage(path)
 			if err != nil {
 				return nil, err
 			}
@@ -194,7 +232,7 @@ func (c *generateCommand) prompt(m *model.Model, text string, conversation chat.
 	return m.ChatPrompt(spans, soft)
 }
 
-// media reads the pictures of a conversation, in order. A part without a source takes
+// media reads the images of a conversation, in order. A part without a source takes
 // the next --image.
 func (c *generateCommand) media(spans []chat.Span) (images [][]byte, names []string, err error) {
 	files := c.Image
@@ -207,7 +245,7 @@ func (c *generateCommand) media(spans []chat.Span) (images [][]byte, names []str
 		case span.Media.Kind != chat.PartImage:
 			return nil, nil, fmt.Errorf("%s in the conversation: sound and video are not supported yet", span.Media.Kind)
 		case source == "" && len(files) == 0:
-			return nil, nil, usageError("the conversation has more pictures than --image gives")
+			return nil, nil, usageError("the conversation has more images than --image gives")
 		case source == "":
 			source, files = files[0], files[1:]
 		}
@@ -223,33 +261,44 @@ func (c *generateCommand) media(spans []chat.Span) (images [][]byte, names []str
 	return images, names, nil
 }
 
-// readSource reads a picture from a file or a data URL. Nothing is fetched from the network.
+// readSource reads an image from a file or a data URL. Nothing is fetched from the network.
 func readSource(source string) (data []byte, name string, err error) {
 	if rest, ok := strings.CutPrefix(source, "data:"); ok {
+		name = "a data URL in the conversation"
 		head, body, ok := strings.Cut(rest, ",")
 		if !ok || !strings.HasSuffix(head, ";base64") {
-			return nil, "", errors.New("a data URL in the conversation is not base64")
+			return nil, name, fmt.Errorf("%s: not in base64", name)
 		}
-		data, err = base64.StdEncoding.DecodeString(body)
-		return data, "data URL", err
+		if data, err = base64.StdEncoding.DecodeString(body); err != nil {
+			err = fmt.Errorf("%s: %w", name, err)
+		}
+		return data, name, err
 	}
 	if path, ok := strings.CutPrefix(source, "file://"); ok {
 		source = path
 	} else if scheme, _, ok := strings.Cut(source, "://"); ok {
-		return nil, "", fmt.Errorf("%s: %s addresses are not fetched: give a file", source, scheme)
+		return nil, source, fmt.Errorf("%s: %s addresses are not fetched: give a file", source, scheme)
 	}
-	data, err = os.ReadFile(source)
+	data, err = readImage(source)
 	return data, source, err
 }
 
-// encode turns pictures into soft tokens.
+func readImage(path string) ([]byte, error) {
+	data, err := pipeline.ReadFile(path, vision.DefaultLimits.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return data, nil
+}
+
+// encode turns images into soft tokens.
 func (c *generateCommand) encode(m *model.Model, images [][]byte, names []string) ([]*model.SoftTokens, error) {
 	if len(images) == 0 {
 		return nil, nil
 	}
 	spec, ok := m.Spec()
 	if !ok {
-		return nil, fmt.Errorf("%s: this checkpoint takes no pictures", m.Path())
+		return nil, fmt.Errorf("%s: this checkpoint takes no images", m.Path())
 	}
 	budget := c.Budget
 	if budget == 0 {
@@ -293,13 +342,17 @@ func (c *generateCommand) sampling(m *model.Model) model.Sampling {
 type generateOutput struct {
 	s      *streams
 	json   bool
-	parser *chat.Parser      // nil: everything is text
-	text   *tokenizer.Stream // of such a reply
+	safe   func(string) string // what a reply may show where it is shown
+	parser *chat.Parser        // nil: everything is text
+	text   *tokenizer.Stream   // of such a reply
 	reply  generateReply
 }
 
 func (c *generateCommand) output(s *streams, m *model.Model) *generateOutput {
-	o := &generateOutput{s: s, json: c.JSON}
+	o := &generateOutput{s: s, json: c.JSON, safe: func(text string) string { return text }}
+	if isTerminal(s.out) {
+		o.safe = sink.Printable // a reply may hold what an image made the model write
+	}
 	if c.Raw || !m.HasChat() {
 		o.text = m.Tokenizer().NewStream(true)
 	} else {
@@ -326,12 +379,12 @@ func (o *generateOutput) write(e chat.Event) {
 	case chat.EventText:
 		o.reply.Text += e.Text
 		if !o.json {
-			io.WriteString(o.s.out, e.Text)
+			io.WriteString(o.s.out, o.safe(e.Text))
 		}
 	case chat.EventThinking:
 		o.reply.Thinking += e.Text
 		if !o.json {
-			io.WriteString(o.s.err, e.Text)
+			io.WriteString(o.s.err, sink.Printable(e.Text))
 		}
 	case chat.EventMalformed: // shown as it was written: a person can tell what was meant
 		o.write(chat.Event{Kind: chat.EventText, Text: e.Text})

@@ -4,13 +4,13 @@ import (
 	"fmt"
 	"image/png"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 
 	"facet/model"
 	"facet/model/chat"
 	"facet/model/tokenizer"
+	"facet/pipeline/sink"
 	"facet/vision"
 )
 
@@ -20,7 +20,7 @@ type inspectCommand struct {
 	Tensors inspectTensors `cmd:"" help:"Every stored tensor with type, shape and size."`
 	Tokens  inspectTokens  `cmd:"" help:"Read text on standard input; print its token ids and what they decode to."`
 	Chat    inspectChat    `cmd:"" help:"Read a conversation on standard input, as OpenAI's API takes it; print the text the model sees."`
-	Image   inspectImage   `cmd:"" help:"What a picture becomes at a budget: size and soft tokens."`
+	Image   inspectImage   `cmd:"" help:"What an image becomes at a budget: size and soft tokens."`
 	Memory  inspectMemory  `cmd:"" help:"The memory that weights, caches and activations will take."`
 }
 
@@ -212,14 +212,17 @@ func (c *inspectChat) Run(s *streams) error {
 }
 
 type inspectImage struct {
-	File   string `arg:"" help:"Picture."`
-	Budget int    `help:"Soft tokens the picture may take: 70, 140, 280, 560 or 1120." default:"280"`
-	Out    string `help:"Write the resized picture to this PNG file." placeholder:"FILE"`
+	File   string `arg:"" help:"Image."`
+	Budget int    `help:"Soft tokens the image may take: 70, 140, 280, 560 or 1120." default:"280"`
+	Out    string `help:"Write the resized image to this PNG file." placeholder:"FILE"`
 	JSON   bool   `help:"Print one JSON object."`
 }
 
 func (c *inspectImage) Run(s *streams) error {
-	data, err := os.ReadFile(c.File)
+	if c.Budget < 1 {
+		return usageError("--budget must be at least 1")
+	}
+	data, err := readImage(c.File)
 	if err != nil {
 		return err
 	}
@@ -227,21 +230,13 @@ func (c *inspectImage) Run(s *streams) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", c.File, err)
 	}
-	spec := vision.Spec{PatchSize: 16, PoolingKernelSize: 3}
+	spec := vision.Spec{PatchSize: 16, PoolingKernelSize: 3} // the same in all sizes of Gemma 4
 	w, h, err := spec.Size(img.Width, img.Height, c.Budget)
 	if err != nil {
 		return fmt.Errorf("%s: %w", c.File, err)
 	}
 	if c.Out != "" {
-		f, err := os.Create(c.Out)
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		if err := png.Encode(f, img.Resize(w, h).NRGBA()); err != nil {
-			return err
-		}
-		if err := f.Close(); err != nil {
+		if err := writePNG(c.Out, img.Resize(w, h)); err != nil {
 			return err
 		}
 	}
@@ -261,11 +256,23 @@ func (c *inspectImage) Run(s *streams) error {
 	return err
 }
 
+func writePNG(path string, img *vision.Image) error {
+	f, err := sink.Create(path)
+	if err != nil {
+		return err
+	}
+	defer f.Discard()
+	if err := png.Encode(f, img.NRGBA()); err != nil {
+		return err
+	}
+	return f.Commit()
+}
+
 type inspectMemory struct {
 	bindFlags
 	Context   int  `help:"Positions of a sequence: prompt and reply." default:"8192"`
 	Sequences int  `help:"Sequences at once." default:"1"`
-	Budget    int  `help:"Soft tokens of a picture." default:"1120"`
+	Budget    int  `help:"Soft tokens of an image." default:"1120"`
 	JSON      bool `help:"Print one JSON object."`
 }
 
@@ -291,7 +298,7 @@ func (c *inspectMemory) Run(s *streams) error {
 		{"vision tower", r.Vision, "weights, in the memory map"},
 		{"keys and values", r.Cache, fmt.Sprintf("%d × %d positions", c.Sequences, c.Context)},
 		{"a pass", r.Pass, "activations"},
-		{"a picture", r.Tower, fmt.Sprintf("activations at budget %d", c.Budget)},
+		{"an image", r.Tower, fmt.Sprintf("activations at budget %d", c.Budget)},
 		{"together", r.Resident(), "resident at most"},
 		{"per-layer table", r.Table, "read row by row, not resident"},
 		{"audio tower", r.Audio, "stored, not used yet"},

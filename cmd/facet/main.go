@@ -7,11 +7,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"facet/pipeline"
+	"facet/pipeline/sink"
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
@@ -40,13 +44,16 @@ type cli struct {
 	Bench    benchCommand    `cmd:"" help:"Measure the speed of this machine with a checkpoint."`
 	Eval     evalCommand     `cmd:"" help:"Score a run against labels."`
 	Version  versionCommand  `cmd:"" help:"Print the version."`
+
+	VersionFlag kong.VersionFlag `name:"version" hidden:"" help:"Print the version."`
 }
 
-// someFailed is the error of a run that is complete but for some items.
+// someFailed is the error of a run that is complete but for some items. Each of them was
+// reported when it failed.
 type someFailed struct{ failed, total int }
 
 func (e someFailed) Error() string {
-	return fmt.Sprintf("%d of %d items failed", e.failed, e.total)
+	return fmt.Sprintf("%d of %d pages failed", e.failed, e.total)
 }
 
 // usageError is an error in what was asked for, found after the flags were parsed.
@@ -75,6 +82,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) (status int) 
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(code int) { panic(exit(code)) }),
+		kong.Vars{"version": versionLine()},
 		kong.Bind(s),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 	)
@@ -86,31 +94,53 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) (status int) 
 	}
 	command, err := parser.Parse(args)
 	if err != nil {
-		fmt.Fprintln(stderr, "facet:", err, "(facet --help lists commands and flags)")
+		report(stderr, fmt.Errorf("%w (see %s --help)", err, commandOf(err)))
 		return statusUsage
 	}
 	return statusOf(command.Run(), stderr)
 }
 
+// commandOf names the command in which kong found an error, as far as it was given.
+func commandOf(err error) string {
+	var parse *kong.ParseError
+	if errors.As(err, &parse) {
+		if node := parse.Context.Selected(); node != nil {
+			return node.FullPath()
+		}
+	}
+	return "facet"
+}
+
 // statusOf reports err in one line, if there is one, and returns the exit status that belongs to it.
 func statusOf(err error, stderr io.Writer) int {
 	var usage usageError
+	var option pipeline.OptionError
 	var some someFailed
 	switch {
 	case err == nil:
 		return statusOK
 	case errors.Is(err, context.Canceled):
-		fmt.Fprintln(stderr, "facet: interrupted")
+		report(stderr, errors.New("interrupted"))
 		return statusInterrupted
 	case errors.Is(err, syscall.EPIPE): // the reader of our output is gone: nobody is left to tell
 		return statusError
-	case errors.As(err, &usage):
-		fmt.Fprintln(stderr, "facet:", err)
-		return statusUsage
 	case errors.As(err, &some):
-		fmt.Fprintln(stderr, "facet:", err)
 		return statusSomeFailed
 	}
-	fmt.Fprintln(stderr, "facet:", err)
+	report(stderr, err)
+	if errors.As(err, &usage) || errors.As(err, &option) {
+		return statusUsage
+	}
 	return statusError
+}
+
+// report writes an error as one line that cannot command a terminal, whatever the names
+// in it hold.
+func report(w io.Writer, err error) {
+	text := err.Error()
+	var p *fs.PathError
+	if errors.As(err, &p) && text == p.Error() { // without the name of the system call
+		text = p.Path + ": " + p.Err.Error()
+	}
+	fmt.Fprintln(w, "facet:", sink.PrintableLine(text))
 }

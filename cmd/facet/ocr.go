@@ -10,39 +10,41 @@ import (
 	"time"
 
 	"facet/internal/kernel"
+	"facet/model"
 	"facet/pipeline"
 	"facet/pipeline/job"
 	"facet/pipeline/sink"
 	"facet/vision"
 )
 
-// ocrCommand reads the text of pictures.
+// ocrCommand reads the text of images.
 type ocrCommand struct {
-	Paths []string `arg:"" name:"path" help:"Pictures, and folders of pictures."`
+	Paths []string `arg:"" name:"path" help:"Images, folders of images, and .jsonl files that list images."`
 	modelFlags
-	Budget    string   `help:"Soft tokens for a picture: 70, 140, 280, 560, 1120, or auto, the smallest that keeps small text readable." default:"auto" placeholder:"N"`
-	Boxes     string   `help:"line for the place of each line of text, none for plain text. Default: line." placeholder:"KIND"`
+	Budget    string   `help:"Soft tokens for an image: 70, 140, 280, 560 or 1120; auto takes the smallest that keeps small text readable, unless the checkpoint was trained for one." default:"auto" placeholder:"N"`
+	Boxes     string   `help:"line: a box around each line of text; none: plain text. Default: the checkpoint's, else line." placeholder:"KIND"`
 	Language  string   `help:"Language of the text, as a hint." placeholder:"NAME"`
 	Prompt    string   `help:"Ask this in place of the job's own question." placeholder:"TEXT"`
 	MaxTokens int      `help:"Bound of a reply, in tokens." placeholder:"N"`
-	Alpha     string   `help:"Transparent pictures: drop the transparency, or compose over white." enum:"drop,white" default:"drop"`
-	Batch     int      `help:"Replies generated at once." default:"8"`
-	Out       string   `help:"Folder for all outputs, or one .jsonl, .txt or .png file. Default: standard output." placeholder:"DIR|FILE"`
-	Format    []string `help:"What to write: jsonl (records), txt, overlay (pictures with the boxes). Default: jsonl." placeholder:"F,…"`
-	Quiet     bool     `help:"No progress, no summary; errors only." short:"q"`
+	Alpha     string   `help:"Transparent images: drop the transparency, or compose over white." enum:"drop,white" default:"drop"`
+	Batch     int      `help:"Replies generated at once; the result does not depend on it." default:"8"`
+	Out       string   `help:"Folder for all outputs, or a single .jsonl, .txt or .png file. Default: standard output." placeholder:"DIR|FILE"`
+	Format    []string `help:"What to write: jsonl (records), txt, overlay (images with the boxes drawn in). Default: jsonl." placeholder:"FORMAT"`
+	Overwrite bool     `help:"Replace the results of an earlier run in --out."`
+	Quiet     bool     `help:"No progress and no summary, errors only." short:"q"`
+}
+
+// Help is what --help says below the first line.
+func (ocrCommand) Help() string {
+	return `Each image gives one line of JSON with its text and the box of each line, in the order of the input. A folder named with --out gets records.jsonl, errors.jsonl, run.json and the files of the other formats. An image that cannot be read is a line on standard error and in errors.jsonl; the others are read all the same, and errors.jsonl can be given as input again.
+
+Exit status: 0 all images were read, 1 the run could not be done, 2 the command line is wrong, 3 some images failed, 130 interrupted; what was done until then is kept.`
 }
 
 func (c *ocrCommand) Run(ctx context.Context, s *streams) error {
 	options, err := c.options()
 	if err != nil {
 		return err
-	}
-	var formats []pipeline.Format
-	for _, f := range c.Format {
-		formats = append(formats, pipeline.Format(f))
-	}
-	if c.Batch < 1 {
-		return usageError("--batch must be at least 1")
 	}
 	sources, err := pipeline.Open(c.Paths)
 	if err != nil {
@@ -53,36 +55,26 @@ func (c *ocrCommand) Run(ctx context.Context, s *streams) error {
 		return err
 	}
 	defer m.Close()
-	hash, err := m.SHA256()
+	meter := newMeter(s, len(sources.Items), c.Quiet)
+	pages, err := pipeline.New(pipeline.Settings{
+		Model: m, Job: job.OCR, Options: options, Decode: c.decode(), Batch: c.Batch, Progress: meter.show,
+	})
 	if err != nil {
 		return err
 	}
-	decode := vision.DecodeOptions{Limits: vision.DefaultLimits, AlphaOverWhite: c.Alpha == "white"}
-	out, err := pipeline.OpenOutput(c.Out, s.out, formats, decode, pipeline.RunInfo{
-		Facet: version(), Command: os.Args, Model: m.Path(), ModelSHA256: hash,
-		Kernels: kernel.Name(), Threads: m.Threads(), Started: time.Now().UTC(), Skipped: sources.Skipped,
-	})
+	out, err := c.output(s, m, sources, meter)
 	if err != nil {
-		return usageError(err.Error())
+		return err
 	}
-	meter := newMeter(s, len(sources.Items), c.Quiet)
-	settings := pipeline.Settings{
-		Model: m, Job: job.OCR, Options: options, Limits: decode.Limits, AlphaOverWhite: decode.AlphaOverWhite,
-		Batch: c.Batch, Progress: meter.show,
-	}
-	counts, err := pipeline.Run(ctx, sources.Items, settings, func(r pipeline.Result) error {
-		if r.Err != nil {
-			meter.errorf("%s: %v", sink.PrintableLine(r.Item.Path), r.Err)
-		}
-		return out.Write(r, options, job.OCR.Name)
-	})
+	progress, err := pages.Run(ctx, sources.Items, out.Write)
+	err = errors.Join(err, out.Close(progress))
 	meter.end()
-	err = errors.Join(err, out.Close(counts, len(sources.Items)))
-	if !c.Quiet {
-		c.summary(s, out, counts, len(sources.Items), sources.Skipped, meter)
+	info := out.Info()
+	if !c.Quiet && (c.Out != "" || meter.terminal || info.Failed > 0 && info.Inputs > 1) {
+		summary(s, out, progress)
 	}
-	if err == nil && counts.Failed > 0 {
-		return someFailed{counts.Failed, len(sources.Items)}
+	if err == nil && info.Failed > 0 {
+		return someFailed{info.Failed, info.Inputs}
 	}
 	return err
 }
@@ -92,6 +84,9 @@ func (c *ocrCommand) options() (job.Options, error) {
 	o := job.Options{Boxes: job.Boxes(c.Boxes), Language: c.Language, Prompt: c.Prompt, MaxTokens: c.MaxTokens}
 	if c.MaxTokens < 0 {
 		return o, usageError("--max-tokens must be at least 1")
+	}
+	if c.Batch < 1 {
+		return o, usageError("--batch must be at least 1")
 	}
 	if c.Budget != "auto" {
 		n, err := strconv.Atoi(c.Budget)
@@ -103,20 +98,49 @@ func (c *ocrCommand) options() (job.Options, error) {
 	return o, nil
 }
 
-// summary says on one line what became of the run. It goes to standard error, and
-// only where results do not go to the same screen.
-func (c *ocrCommand) summary(s *streams, out *pipeline.Output, p pipeline.Progress, inputs, skipped int, m *meter) {
-	if c.Out == "" && !m.terminal {
-		return
+func (c *ocrCommand) decode() vision.DecodeOptions {
+	return vision.DecodeOptions{Limits: vision.DefaultLimits, AlphaOverWhite: c.Alpha == "white"}
+}
+
+func (c *ocrCommand) output(s *streams, m *model.Model, sources pipeline.Sources, meter *meter) (*pipeline.Output, error) {
+	hash, err := m.SHA256()
+	if err != nil {
+		return nil, err
 	}
-	fmt.Fprintf(s.err, "%d of %d pages read, %d failed", p.Done-p.Failed, inputs, p.Failed)
-	if skipped > 0 {
-		fmt.Fprintf(s.err, ", %d other files skipped", skipped)
+	var formats []pipeline.Format
+	for _, f := range c.Format {
+		formats = append(formats, pipeline.Format(f))
 	}
-	seconds := time.Since(m.start).Seconds()
-	fmt.Fprintf(s.err, " · %.1f s · %.2f pages/s, %.0f soft tokens/s, %.0f output tokens/s\n",
-		seconds, float64(p.Done)/seconds, float64(p.SoftTokens)/seconds, float64(p.OutputTokens)/seconds)
-	if c.Out != "" {
-		fmt.Fprintln(s.err, out.Files())
+	failed := func(item pipeline.Item, err error) {
+		meter.errorf("%s: %s", sink.PrintableLine(item.Path), sink.PrintableLine(err.Error()))
+	}
+	return pipeline.OpenOutput(pipeline.OutputOptions{
+		Path: c.Out, Stdout: s.out, Formats: formats, Overwrite: c.Overwrite, Decode: c.decode(), Failed: failed,
+	}, pipeline.RunInfo{
+		Facet: version(), Command: os.Args, Job: job.OCR.Name, Model: m.Path(), ModelSHA256: hash, Kernels: kernel.Name(),
+		Threads: m.Threads(), Started: time.Now().UTC(), Inputs: len(sources.Items), Skipped: sources.Skipped,
+	})
+}
+
+// summary says on one line what became of the run, and on a second where its results are.
+func summary(s *streams, out *pipeline.Output, p pipeline.Progress) {
+	i := out.Info()
+	fmt.Fprintf(s.err, "%d of %d pages read", i.Done, i.Inputs)
+	for _, part := range []struct {
+		n    int
+		what string
+	}{{i.Failed, "failed"}, {i.Pending, "not reached"}, {i.Skipped, "other files skipped"}} {
+		if part.n > 0 {
+			fmt.Fprintf(s.err, ", %d %s", part.n, part.what)
+		}
+	}
+	fmt.Fprintf(s.err, " · %.1f s", i.Seconds)
+	if i.Done > 0 {
+		fmt.Fprintf(s.err, " · %.2f pages/s, %.0f soft tokens/s, %.0f output tokens/s",
+			float64(i.Done)/i.Seconds, float64(p.SoftTokens)/i.Seconds, float64(p.OutputTokens)/i.Seconds)
+	}
+	fmt.Fprintln(s.err)
+	if files := out.Files(); files != "" {
+		fmt.Fprintln(s.err, files)
 	}
 }

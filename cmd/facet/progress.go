@@ -22,8 +22,7 @@ type meter struct {
 
 func newMeter(s *streams, items int, quiet bool) *meter {
 	m := &meter{err: s.err, start: time.Now()}
-	f, ok := s.err.(*os.File)
-	m.terminal = ok && term.IsTerminal(int(f.Fd()))
+	m.terminal = isTerminal(s.err)
 	if m.terminal && !quiet && items > 0 {
 		m.bar = progressbar.NewOptions(items,
 			progressbar.OptionSetWriter(s.err),
@@ -36,6 +35,11 @@ func newMeter(s *streams, items int, quiet bool) *meter {
 		)
 	}
 	return m
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 // show updates the bar.

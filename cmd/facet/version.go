@@ -11,8 +11,12 @@ import (
 type versionCommand struct{}
 
 func (versionCommand) Run(s *streams) error {
-	_, err := fmt.Fprintf(s.out, "facet %s, %s %s/%s, %s kernels\n", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH, kernel.Name())
+	_, err := fmt.Fprintln(s.out, versionLine())
 	return err
+}
+
+func versionLine() string {
+	return fmt.Sprintf("facet %s, %s %s/%s, %s kernels", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH, kernel.Name())
 }
 
 // version is the module's version, with the commit where the build knows it.
