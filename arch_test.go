@@ -23,8 +23,10 @@ import (
 //	pipeline knows files, cmd knows people
 var order = []string{
 	"internal/kernel",
+	"internal/quant",
 	"internal/weights",
 	"internal/weights/safetensors",
+	"internal/weights/gguf",
 	"internal/tensor",
 	"internal/golden",
 	"vision",

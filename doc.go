@@ -21,7 +21,8 @@
 // For facet alone:
 //
 //	internal/kernel   hot loops over slices, in C with intrinsics and in portable Go
-//	internal/weights  safetensors files: headers, checks, memory maps
+//	internal/quant    the blocks of quantised weights: values ↔ bytes
+//	internal/weights  safetensors and GGUF files: headers, checks, memory maps
 //	internal/tensor   matrices, and the threads that share out their rows
 //	internal/golden   comparing with reference outputs
 //	internal/check    the reference cases of a folder, for facet check
