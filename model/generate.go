@@ -165,12 +165,13 @@ func (b *Batch) Step() ([]Finished, error) {
 	return b.collect(), nil
 }
 
-// plan cuts the next pass: one step of every reply under way, then pieces of the
-// waiting prompts, oldest first, until the room is used up.
+// plan cuts the next pass: one step of every reply under way, so that none waits, then
+// pieces of the waiting prompts, oldest first, until the room is used up.
 func (b *Batch) plan() (segments []segment, owners []*generation) {
 	room := b.room
 	for _, g := range b.live {
 		if g.seq.length >= g.request.Prompt.Len() {
+			room--
 			segments = append(segments, segment{seq: g.seq, ids: g.ids[len(g.ids)-1:], wanted: 1})
 			owners = append(owners, g)
 		}

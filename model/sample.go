@@ -2,11 +2,14 @@ package model
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"math"
 	"math/rand/v2"
 	"slices"
+
+	"facet/internal/kernel"
 )
 
 // Sampling says how the next token is chosen from the logits.
@@ -56,12 +59,13 @@ func (c *Config) Sampling() Sampling {
 type sampler struct {
 	Sampling
 	random     *rand.Rand
+	weights    []float32 // exp(logit − largest)
 	candidates []candidate
 }
 
 type candidate struct {
 	id   int32
-	prob float64
+	prob float64 // times a constant
 }
 
 // newSampler seeds random numbers of its own for a request, so that its tokens do not
@@ -73,44 +77,37 @@ func newSampler(s Sampling, stream string) *sampler {
 }
 
 // next returns the chosen token and the natural logarithm of its probability under
-// the unchanged logits. It fails if a logit is NaN or infinite.
+// the unchanged logits. A logit of −Inf has probability 0; next fails if one is NaN or +Inf.
 func (s *sampler) next(logits []float32) (id int32, logProb float32, err error) {
-	best := 0
-	for i, v := range logits {
-		if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
-			return 0, 0, fmt.Errorf("model: the logit of token %d is %g: the computation left the range of numbers", i, v)
-		}
-		if v > logits[best] {
-			best = i
-		}
+	top := kernel.Max(logits)
+	s.weights = slices.Grow(s.weights[:0], len(logits))[:len(logits)]
+	sum := kernel.ExpSum(s.weights, logits, top)
+	if !(sum >= 1) || math.IsInf(float64(top), 0) { // the largest alone gives 1
+		return 0, 0, badLogit(logits)
 	}
-	id = int32(best)
 	if s.Temperature > 0 {
-		id = s.draw(logits, float64(logits[best]))
+		id = s.draw(logits, top)
+	} else {
+		id = int32(slices.Index(logits, top)) // the first of equals
 	}
-	var sum float64
-	for _, v := range logits {
-		sum += math.Exp(float64(v - logits[best]))
+	return id, float32(float64(logits[id]-top) - math.Log(float64(sum))), nil
+}
+
+// badLogit names the first logit that is no number.
+func badLogit(logits []float32) error {
+	for i, v := range logits {
+		if math.IsNaN(float64(v)) || math.IsInf(float64(v), 1) {
+			return fmt.Errorf("model: the logit of token %d is %g: the computation left the range of numbers", i, v)
+		}
 	}
-	return id, float32(float64(logits[id]-logits[best]) - math.Log(sum)), nil
+	return errors.New("model: no token has a finite logit")
 }
 
 // draw takes a token at random from what temperature, top-k, top-p and min-p leave.
-func (s *sampler) draw(logits []float32, top float64) int32 {
-	c := s.candidates[:0]
-	for i, v := range logits {
-		c = append(c, candidate{int32(i), math.Exp((float64(v) - top) / float64(s.Temperature))})
-	}
-	s.candidates = c
-	// Likeliest first; equal ones in order of their ids, so that the order is one.
-	slices.SortFunc(c, func(a, b candidate) int {
-		if d := cmp.Compare(b.prob, a.prob); d != 0 {
-			return d
-		}
-		return cmp.Compare(a.id, b.id)
-	})
-	if s.TopK > 0 && s.TopK < len(c) {
-		c = c[:s.TopK]
+func (s *sampler) draw(logits []float32, top float32) int32 {
+	c := s.likeliest(logits)
+	for i := range c {
+		c[i].prob = math.Exp(float64(logits[c[i].id]-top) / float64(s.Temperature))
 	}
 	if s.TopP > 0 && s.TopP < 1 {
 		c = c[:nucleus(c, float64(s.TopP))]
@@ -130,6 +127,40 @@ func (s *sampler) draw(logits []float32, top float64) int32 {
 		}
 	}
 	return c[len(c)-1].id // the sum was rounded
+}
+
+// likeliest returns the top-k tokens, or all, likeliest first and equal ones in order
+// of their ids. For a small k the vocabulary is read once and never sorted.
+func (s *sampler) likeliest(logits []float32) []candidate {
+	c := s.candidates[:0]
+	k := len(logits)
+	if s.TopK > 0 {
+		k = min(k, s.TopK)
+	}
+	least := float32(math.Inf(-1)) // of the k best so far, once that is known
+	for i, v := range logits {
+		if i >= 2*k && !(v > least) { // an equal one that comes later loses
+			continue
+		}
+		c = append(c, candidate{int32(i), float64(v)})
+		if len(c) == 2*k && k < len(logits) { // halve: each token is sorted a few times at most
+			sortCandidates(c)
+			c = c[:k]
+			least = float32(c[k-1].prob)
+		}
+	}
+	s.candidates = c
+	sortCandidates(c)
+	return c[:k]
+}
+
+func sortCandidates(c []candidate) {
+	slices.SortFunc(c, func(a, b candidate) int {
+		if d := cmp.Compare(b.prob, a.prob); d != 0 {
+			return d
+		}
+		return cmp.Compare(a.id, b.id)
+	})
 }
 
 // nucleus is the smallest number of leading candidates whose share of the whole reaches p.

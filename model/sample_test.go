@@ -1,7 +1,9 @@
 package model
 
 import (
+	"cmp"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -20,10 +22,43 @@ func TestSampleGreedy(t *testing.T) {
 }
 
 func TestSampleRefusesNaN(t *testing.T) {
-	for _, bad := range []float32{float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1))} {
+	for _, bad := range []float32{float32(math.NaN()), float32(math.Inf(1))} {
 		_, _, err := newSampler(Sampling{}, "a").next([]float32{0, 1, bad, 2})
 		if err == nil || !strings.Contains(err.Error(), "token 2") {
 			t.Errorf("a logit of %g: got %v", bad, err)
+		}
+	}
+}
+
+// The likeliest tokens, found without sorting the vocabulary, are those of a full sort.
+func TestLikeliest(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	for _, n := range []int{1, 2, 5, 64, 1000, 5000} {
+		logits := make([]float32, n)
+		for i := range logits {
+			logits[i] = float32(random.IntN(50)) // many are equal
+			if random.IntN(5) == 0 {
+				logits[i] = float32(math.Inf(-1))
+			}
+		}
+		all := make([]int32, n)
+		for i := range all {
+			all[i] = int32(i)
+		}
+		slices.SortStableFunc(all, func(a, b int32) int { return cmp.Compare(logits[b], logits[a]) })
+		for _, k := range []int{0, 1, 2, 3, 64, 999, n, 2 * n} {
+			got := newSampler(Sampling{TopK: k}, "").likeliest(logits)
+			want := all
+			if k > 0 {
+				want = all[:min(k, n)]
+			}
+			ids := make([]int32, len(got))
+			for i, c := range got {
+				ids[i] = c.id
+			}
+			if !slices.Equal(ids, want) {
+				t.Errorf("%d of %d: got %v, want %v", k, n, ids, want)
+			}
 		}
 	}
 }
