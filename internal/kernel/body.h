@@ -200,10 +200,10 @@ INLINE void tile(const int format, const int R, const int O, const uint8_t *ahea
 		for (int o = 0; o < O; o++)
 			wv[o] = vload_weight(format, weight_at(format, w, o * w_stride + k));
 		if (ahead) {
-			const uint8_t *line = weight_at(format, ahead, O * k); // O vectors of weights, from here on
+			const int lines = format == F32 ? O : (O + 1) / 2; // of 64 bytes, in O vectors of weights
 			UNROLL
-			for (int i = 0; i < (format == F32 ? O : (O + 1) / 2); i++)
-				_mm_prefetch((const char *)line + 64 * i, _MM_HINT_T0);
+			for (int i = 0; i < lines; i++)
+				_mm_prefetch((const char *)weight_at(format, ahead, O * k) + 64 * i, _MM_HINT_T0);
 		}
 		UNROLL
 		for (int r = 0; r < R; r++) {
@@ -287,29 +287,34 @@ STRIPS(strip_f32, F32)
 STRIPS(strip_bf16, BF16)
 STRIPS(strip_f16, F16)
 
-// Outputs whose weights a block holds: they stay in the second-level cache while all
-// rows pass, and six rows of x in the first-level cache while the weights do.
-#define BLOCK_OUTS 128
+// The weights of a block of outputs come from memory once, for the first strip of rows,
+// and then stay in the second-level cache while the other strips pass. Few rows take
+// them whole; with many, k is cut into blocks too, so that a strip of x stays in the
+// first-level cache while the weights pass.
+#define FEW_ROWS 48
+#define BLOCK_BYTES (256 << 10) // of weights, for few rows
+#define BLOCK_OUTS 128		// for many rows
 
 TARGET static void mat_mul(int format, float *dst, int64_t dst_stride, const float *x, int64_t x_stride, int64_t rows,
 			   const uint8_t *w, int64_t w_stride, int64_t outs, int64_t in) {
 	void (*strip)(int64_t, int, product, int64_t, int64_t) =
 		format == F32 ? strip_f32 : format == BF16 ? strip_bf16 : strip_f16;
-	product p = {dst, dst_stride, x, x_stride, w, w_stride, outs};
-	if (rows <= TILE_ROWS) { // the weights pass once, in the order they lie
-		strip(rows, 1, p, 0, in);
-		return;
+	int64_t block_k = SUM_BLOCK, block_outs = BLOCK_OUTS;
+	if (rows < FEW_ROWS || in < SUM_BLOCK) {
+		block_k = in > 0 ? in : 1;
+		block_outs = 16 + BLOCK_BYTES / (1 + 4 * in) / TILE_OUTS_1 * TILE_OUTS_1;
 	}
-	for (int64_t k = 0; k == 0 || k < in; k += SUM_BLOCK) {
-		int64_t k_end = in - k < SUM_BLOCK ? in : k + SUM_BLOCK;
-		for (int64_t o = 0; o < outs; o += BLOCK_OUTS) {
-			p.outs = outs - o < BLOCK_OUTS ? outs - o : BLOCK_OUTS;
+	product p = {dst, dst_stride, x, x_stride, w, w_stride, outs};
+	for (int64_t k = 0; k == 0 || k < in; k += block_k) {
+		int64_t k_end = in - k < block_k ? in : k + block_k;
+		for (int64_t o = 0; o < outs; o += block_outs) {
+			p.outs = outs - o < block_outs ? outs - o : block_outs;
 			p.w = weight_at(format, w, o * w_stride);
 			for (int64_t r = 0, strips = (rows + TILE_ROWS - 1) / TILE_ROWS; r < rows; strips--) {
 				int64_t n = (rows - r + strips - 1) / strips; // strips of about equal size
 				p.dst = dst + r * dst_stride + o;
 				p.x = x + r * x_stride;
-				strip(n, r == 0, p, k, k_end); // the first brings the weights in
+				strip(n, r == 0 && block_k >= in, p, k, k_end);
 				r += n;
 			}
 		}
