@@ -9,7 +9,11 @@
 // depend on where the element stands.
 #include "kernel.h"
 
+#ifdef __clang__
+#define UNROLL _Pragma("unroll")
+#else
 #define UNROLL _Pragma("GCC unroll 32")
+#endif
 #define LANES 16
 
 // ---- Element by element -------------------------------------------------------

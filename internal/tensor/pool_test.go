@@ -59,7 +59,8 @@ func TestRunWorkersNumbersAreExclusive(t *testing.T) {
 	}
 }
 
-// All threads take part: three pieces that wait for each other end only if three threads run them.
+// All threads take part: three pieces that wait for each other end only if three
+// threads run them, each under its own number.
 func TestRunUsesAllThreads(t *testing.T) {
 	p := newPool(t, 3)
 	for round := range 20 {
@@ -68,7 +69,17 @@ func TestRunUsesAllThreads(t *testing.T) {
 		}
 		var together sync.WaitGroup
 		together.Add(3)
-		p.Run(3, 1, func(lo, hi int) { together.Done(); together.Wait() })
+		var numbers [3]atomic.Int32
+		p.RunWorkers(3, 1, func(worker, lo, hi int) {
+			numbers[worker].Add(1)
+			together.Done()
+			together.Wait()
+		})
+		for i := range numbers {
+			if n := numbers[i].Load(); n != 1 {
+				t.Fatalf("round %d: %d pieces at a time under number %d", round, n, i)
+			}
+		}
 	}
 }
 
