@@ -15,6 +15,7 @@ import (
 	"facet/model/chat"
 	"facet/model/tokenizer"
 	"facet/pipeline"
+	"facet/pipeline/job"
 	"facet/pipeline/sink"
 	"facet/vision"
 )
@@ -30,12 +31,12 @@ type generateCommand struct {
 	Messages    string   `help:"JSON file with a conversation in OpenAI's form, in place of a prompt." placeholder:"FILE"`
 	Image       []string `help:"Image; may be given several times." placeholder:"FILE" sep:"none"`
 	Budget      int      `help:"Soft tokens for an image: 70, 140, 280, 560 or 1120. Default: the checkpoint's." placeholder:"N"`
-	MaxTokens   int      `help:"Bound of the reply, in tokens." default:"1024" placeholder:"N"`
+	MaxTokens   int      `help:"Bound of the reply, in tokens." default:"1024"`
 	Temperature *float32 `help:"0 takes the likeliest token each time. Default: what generation_config.json says." placeholder:"T"`
 	TopK        *int     `help:"Draw from the K likeliest tokens." placeholder:"K"`
 	TopP        *float32 `help:"Draw from the fewest tokens that reach this probability." placeholder:"P"`
 	MinP        *float32 `help:"Draw from tokens at least this times as likely as the likeliest." placeholder:"P"`
-	Seed        uint64   `help:"Start of the random numbers." placeholder:"N"`
+	Seed        uint64   `help:"Start of the random numbers." default:"0"`
 	IgnoreEos   bool     `name:"ignore-eos" help:"Go on past end tokens, up to --max-tokens."`
 	JSON        bool     `help:"Print one JSON object at the end instead of text as it comes."`
 }
@@ -50,7 +51,7 @@ type generateReply struct {
 	Thinking   string         `json:"thinking"`
 	ToolCalls  []generateCall `json:"tool_calls"`
 	Finish     string         `json:"finish"`
-	Usage      map[string]int `json:"usage"`
+	Usage      job.Usage      `json:"usage"`
 }
 
 type generateCall struct {
@@ -196,6 +197,11 @@ func (c *generateCommand) conversation(text string) (conversation chat.Conversat
 
 // prompt reads and encodes the images and builds the prompt.
 func (c *generateCommand) prompt(m *model.Model, text string, conversation chat.Conversation) (*model.Prompt, error) {
+	if c.Raw {
+		if n := strings.Count(text, "<|image|>"); n != len(c.Image) {
+			return nil, usageError(fmt.Sprintf("the prompt has %d places for %d images: <|image|> marks one", n, len(c.Image)))
+		}
+	}
 	if c.Raw || !m.HasChat() {
 		var images [][]byte
 		for _, path := range c.Image {
@@ -422,6 +428,6 @@ func (o *generateOutput) end(p *model.Prompt, reply model.Reply) error {
 	if r.ToolCalls == nil {
 		r.ToolCalls = []generateCall{}
 	}
-	r.Usage = map[string]int{"prompt_tokens": p.Len(), "output_tokens": len(reply.Tokens)}
+	r.Usage = job.Usage{PromptTokens: p.Len(), OutputTokens: len(reply.Tokens)}
 	return printJSON(o.s.out, r)
 }

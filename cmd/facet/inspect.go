@@ -73,7 +73,7 @@ func (c *inspectConfig) Run(s *streams) error {
 	}
 	t := &r.Config.TextConfig
 	fmt.Fprintf(s.out, "%s\n", r.Model)
-	fmt.Fprintf(s.out, "file        %s in %d tensors, %d of them used; %.2f billion parameters stored\n", size(r.FileBytes), r.TensorsStored, r.TensorsUsed, float64(r.Parameters)/1e9)
+	fmt.Fprintf(s.out, "file        %s in %d tensors, %d of them used; %s parameters stored\n", size(r.FileBytes), r.TensorsStored, r.TensorsUsed, count(r.Parameters))
 	fmt.Fprintf(s.out, "decoder     %d layers of %d, %s\n", t.NumHiddenLayers, t.HiddenSize, layerPattern(t))
 	fmt.Fprintf(s.out, "attention   %d heads, %s, window %d, context %d\n", t.NumAttentionHeads, headShapes(t), t.SlidingWindow, t.MaxPositionEmbeddings)
 	if t.NumKVSharedLayers > 0 {

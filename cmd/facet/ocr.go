@@ -25,8 +25,8 @@ type ocrCommand struct {
 	Boxes     string   `help:"line: a box around each line of text; none: plain text. Default: the checkpoint's, else line." placeholder:"KIND"`
 	Language  string   `help:"Language of the text, as a hint." placeholder:"NAME"`
 	Prompt    string   `help:"Ask this in place of the job's own question." placeholder:"TEXT"`
-	MaxTokens int      `help:"Bound of a reply, in tokens." placeholder:"N"`
-	Alpha     string   `help:"Transparent images: drop the transparency, or compose over white." enum:"drop,white" default:"drop"`
+	MaxTokens int      `help:"Bound of a reply, in tokens. Default: 8192, room for a dense page." placeholder:"N"`
+	Alpha     string   `help:"What becomes of transparency: drop it, or compose over white." enum:"drop,white" default:"drop"`
 	Batch     int      `help:"Replies generated at once; the result does not depend on it." default:"8"`
 	Out       string   `help:"Folder for all outputs, or a single .jsonl, .txt or .png file. Default: standard output." placeholder:"DIR|FILE"`
 	Format    []string `help:"What to write: jsonl (records), txt, overlay (images with the boxes drawn in). Default: jsonl." placeholder:"FORMAT"`
@@ -125,11 +125,11 @@ func (c *ocrCommand) output(s *streams, m *model.Model, sources pipeline.Sources
 // summary says on one line what became of the run, and on a second where its results are.
 func summary(s *streams, out *pipeline.Output, p pipeline.Progress) {
 	i := out.Info()
-	fmt.Fprintf(s.err, "%d of %d pages read", i.Done, i.Inputs)
+	fmt.Fprintf(s.err, "%d of %d pages read, %d failed", i.Done, i.Inputs, i.Failed)
 	for _, part := range []struct {
 		n    int
 		what string
-	}{{i.Failed, "failed"}, {i.Pending, "not reached"}, {i.Skipped, "other files skipped"}} {
+	}{{i.Pending, "not reached"}, {i.Skipped, "other files skipped"}} {
 		if part.n > 0 {
 			fmt.Fprintf(s.err, ", %d %s", part.n, part.what)
 		}
