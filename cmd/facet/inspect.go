@@ -121,7 +121,11 @@ func headShapes(t *model.TextConfig) string {
 		if !seen[kind] {
 			seen[kind] = true
 			heads, dim := t.KVShape(i)
-			out = append(out, fmt.Sprintf("%s: %d KV heads of %d", kind, heads, dim))
+			plural := "s"
+			if heads == 1 {
+				plural = ""
+			}
+			out = append(out, fmt.Sprintf("%s: %d KV head%s of %d", kind, heads, plural, dim))
 		}
 	}
 	return strings.Join(out, ", ")
