@@ -67,6 +67,10 @@ const passTokens = 512
 // that wait and a step of every reply under way. What a request is answered does not
 // depend on what runs beside it. A Batch belongs to one goroutine.
 type Batch struct {
+	// EveryRow runs all rows of a prompt through all layers, also where their results
+	// are not needed. It changes no answer and is there to be compared with.
+	EveryRow bool
+
 	model *Model
 	room  int // prompt positions a pass may take
 	pages pagePool
@@ -151,7 +155,7 @@ func (b *Batch) Step() ([]Finished, error) {
 	m := b.model
 	m.compute.Lock()
 	defer m.compute.Unlock()
-	logits, err := m.decoder.forward(m.pass, segments, m.options.EveryRow || m.options.Tracer != nil)
+	logits, err := m.decoder.forward(m.pass, segments, b.EveryRow)
 	if err != nil {
 		return nil, err
 	}
@@ -260,7 +264,7 @@ func (m *Model) Logits(p *Prompt, last int) ([]float32, error) {
 	m.compute.Lock()
 	defer m.compute.Unlock()
 	s := newSequence(&m.config.TextConfig, p, pagePool{})
-	logits, err := m.decoder.forward(m.pass, []segment{{seq: s, ids: p.IDs, soft: p.softAt, wanted: last}}, m.options.EveryRow || m.options.Tracer != nil)
+	logits, err := m.decoder.forward(m.pass, []segment{{seq: s, ids: p.IDs, soft: p.softAt, wanted: last}}, m.options.Tracer != nil)
 	if err != nil {
 		return nil, err
 	}

@@ -27,14 +27,11 @@ type Options struct {
 	// EncoderCache bounds the soft tokens of pictures that are kept for being asked
 	// again, in bytes; 0 means 64 MiB (about 9,000 soft tokens of E2B), negative none.
 	EncoderCache int64
-	// Precision of products; the zero value is Exact.
+	// Precision of products. A tracer needs Exact.
 	Precision Precision
 	// Tracer, if not nil, receives every named activation, and every row then goes
 	// through every layer.
 	Tracer Tracer
-	// EveryRow runs all rows of a prompt through all layers, also where their
-	// results are not needed. It is there to be compared with.
-	EveryRow bool
 }
 
 // Model is an open checkpoint. It is safe for concurrent use; calls that compute
@@ -183,7 +180,7 @@ func (m *Model) load(o Options) error {
 	m.workers = tensor.NewPool(o.Threads)
 	m.pass, m.tower = newScratch(m.workers), newScratch(m.workers)
 	m.pass.tracer, m.tower.tracer = o.Tracer, o.Tracer
-	m.pass.fast, m.tower.fast = o.Precision == Fast, o.Precision == Fast
+	m.pass.fast, m.tower.fast = m.Precision() == Fast, m.Precision() == Fast
 	return nil
 }
 

@@ -6,20 +6,30 @@ import "fmt"
 type Precision int
 
 const (
+	// Auto is Fast where the checkpoint's weights are quantised and Exact elsewhere.
+	Auto Precision = iota
 	// Exact is float32 activations over the weights' values; it judges the other.
-	Exact Precision = iota
+	Exact
 	// Fast is bfloat16 or int8 products with float32 sums.
 	Fast
 )
 
-func (p Precision) String() string { return [...]string{"exact", "fast"}[p] }
+func (p Precision) String() string { return [...]string{"auto", "exact", "fast"}[p] }
 
-// ParsePrecision reads "exact" or "fast".
+// ParsePrecision reads "auto", "exact" or "fast".
 func ParsePrecision(name string) (Precision, error) {
-	for _, p := range []Precision{Exact, Fast} {
+	for _, p := range []Precision{Auto, Exact, Fast} {
 		if p.String() == name {
 			return p, nil
 		}
 	}
-	return Exact, fmt.Errorf(`precision %q: want "exact" or "fast"`, name)
+	return Auto, fmt.Errorf(`precision %q: want "auto", "exact" or "fast"`, name)
+}
+
+// Precision is what the model computes in: Exact or Fast.
+func (m *Model) Precision() Precision {
+	if m.options.Precision == Auto {
+		return Exact // no quantised kind of weight is read yet
+	}
+	return m.options.Precision
 }

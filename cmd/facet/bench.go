@@ -17,6 +17,7 @@ type benchCommand struct {
 	modelFlags
 	Prompt  int   `help:"Tokens in the prompt." default:"512"`
 	Gen     int   `help:"Tokens generated after it." default:"64"`
+	Batch   []int `help:"Also measure the steps of this many sequences at once." placeholder:"N"`
 	Rounds  int   `help:"Times each is measured; the median is reported." default:"3"`
 	Budgets []int `help:"Soft-token budgets at which an image is encoded." placeholder:"N"`
 	JSON    bool  `help:"Print one JSON object."`
@@ -27,6 +28,8 @@ type benchReport struct {
 	Model                 string           `json:"model"`
 	Kernels               string           `json:"kernels"`
 	Threads               int              `json:"threads"`
+	Precision             string           `json:"precision"`
+	LoadSeconds           float64          `json:"load_seconds"`
 	PromptTokens          int              `json:"prompt_tokens"`
 	GeneratedTokens       int              `json:"generated_tokens"`
 	PromptTokensPerSecond float64          `json:"prompt_tokens_per_second"`
@@ -36,7 +39,13 @@ type benchReport struct {
 	StepGBPerSecond       float64          `json:"step_gigabytes_per_second"`
 	MemoryGBPerSecond     float64          `json:"memory_gigabytes_per_second"`
 	MultiplyGFLOPS        float64          `json:"multiply_gflops"`
+	Batches               []batchBenchmark `json:"batches,omitempty"`
 	Images                []imageBenchmark `json:"images,omitempty"`
+}
+
+type batchBenchmark struct {
+	Sequences           int     `json:"sequences"`
+	StepTokensPerSecond float64 `json:"step_tokens_per_second"`
 }
 
 type imageBenchmark struct {
@@ -53,16 +62,24 @@ func (c *benchCommand) Run(ctx context.Context, s *streams) error {
 	if err != nil {
 		return err
 	}
-	m, err := model.Open(path, model.Options{Threads: c.Threads})
+	precision, err := model.ParsePrecision(c.Precision)
+	if err != nil {
+		return usageError(err.Error())
+	}
+	start := time.Now()
+	m, err := model.Open(path, model.Options{Threads: c.Threads, Precision: precision, EncoderCache: -1})
 	if err != nil {
 		return err
 	}
 	defer m.Close()
-	r := benchReport{Model: path, Kernels: kernel.Name(), Threads: m.Threads(), PromptTokens: c.Prompt, GeneratedTokens: c.Gen, StepBytes: m.StepBytes()}
+	r := benchReport{Model: path, Kernels: kernel.Name(), Threads: m.Threads(), Precision: m.Precision().String(), LoadSeconds: time.Since(start).Seconds(), PromptTokens: c.Prompt, GeneratedTokens: c.Gen, StepBytes: m.StepBytes()}
 	if r.PromptTokensPerSecond, r.StepTokensPerSecond, err = c.text(ctx, m); err != nil {
 		return err
 	}
-	if r.EveryRowPerSecond, err = c.everyRow(ctx, path); err != nil {
+	if r.EveryRowPerSecond, err = c.everyRow(ctx, m); err != nil {
+		return err
+	}
+	if r.Batches, err = c.batches(ctx, m); err != nil {
 		return err
 	}
 	if r.Images, err = c.images(ctx, m); err != nil {
@@ -78,11 +95,56 @@ func (c *benchCommand) Run(ctx context.Context, s *streams) error {
 	return nil
 }
 
-// text measures prompt and step with random ids: what the tokens are makes no difference to the time.
+// generate runs one request and returns the time of the prompt, up to the first
+// token, and of each step after it.
+func (c *benchCommand) generate(ctx context.Context, b *model.Batch, prompt *model.Prompt, gen int) ([]time.Duration, error) {
+	var times []time.Duration
+	last := time.Now()
+	err := b.Add(model.Request{ID: "bench", Prompt: prompt, MaxTokens: gen, IgnoreEnd: true, OnToken: func(model.Token) {
+		now := time.Now()
+		times, last = append(times, now.Sub(last)), now
+	}})
+	if err != nil {
+		return nil, err
+	}
+	return times, drain(ctx, b)
+}
+
+// drain runs a batch to its end.
+func drain(ctx context.Context, b *model.Batch) error {
+	defer b.Drop()
+	for b.Len() > 0 {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		done, err := b.Step()
+		if err != nil {
+			return err
+		}
+		for _, f := range done {
+			if f.Reply.Err != nil {
+				return f.Reply.Err
+			}
+		}
+	}
+	return nil
+}
+
+// random is a prompt of random ids: what the tokens are makes no difference to the time.
+func random(m *model.Model, length int, seed uint64) *model.Prompt {
+	r := rand.New(rand.NewPCG(1, seed))
+	p := &model.Prompt{Types: make([]model.TokenType, length)}
+	for range length {
+		p.IDs = append(p.IDs, r.Int32N(int32(m.Config().TextConfig.VocabSize)))
+	}
+	return p
+}
+
+// text measures prompt and step of one sequence.
 func (c *benchCommand) text(ctx context.Context, m *model.Model) (prompt, step float64, err error) {
 	var prompts, steps []float64
 	for range c.Rounds {
-		times, err := c.generate(ctx, m)
+		times, err := c.generate(ctx, m.NewBatch(), random(m, c.Prompt, 0), c.Gen)
 		if err != nil {
 			return 0, 0, err
 		}
@@ -98,40 +160,78 @@ func (c *benchCommand) text(ctx context.Context, m *model.Model) (prompt, step f
 	return median(prompts), median(steps), nil
 }
 
-// generate runs one request and returns the time of the prompt, up to the first
-// token, and of each step after it.
-func (c *benchCommand) generate(ctx context.Context, m *model.Model) ([]time.Duration, error) {
-	random := rand.New(rand.NewPCG(1, 1))
-	p := new(model.Prompt)
-	for range c.Prompt {
-		p.IDs = append(p.IDs, random.Int32N(int32(m.Config().TextConfig.VocabSize)))
-	}
-	p.Types = make([]model.TokenType, c.Prompt)
-	var times []time.Duration
-	last := time.Now()
-	_, err := m.Generate(ctx, model.Request{ID: "bench", Prompt: p, MaxTokens: c.Gen, IgnoreEnd: true, OnToken: func(model.Token) {
-		now := time.Now()
-		times, last = append(times, now.Sub(last)), now
-	}})
-	return times, err
-}
-
 // everyRow measures the prompt with all rows through all layers, where a checkpoint
 // has layers that a prompt can skip.
-func (c *benchCommand) everyRow(ctx context.Context, path string) (float64, error) {
-	m, err := model.Open(path, model.Options{Threads: c.Threads, EveryRow: true})
-	if err != nil {
-		return 0, err
-	}
-	defer m.Close()
+func (c *benchCommand) everyRow(ctx context.Context, m *model.Model) (float64, error) {
 	if m.Config().TextConfig.NumKVSharedLayers == 0 {
 		return 0, nil
 	}
-	one := *c
-	one.Gen = 1
-	prompt, _, err := one.text(ctx, m)
-	return prompt, err
+	var prompts []float64
+	for range c.Rounds {
+		b := m.NewBatch()
+		b.EveryRow = true
+		times, err := c.generate(ctx, b, random(m, c.Prompt, 0), 1)
+		if err != nil {
+			return 0, err
+		}
+		prompts = append(prompts, float64(c.Prompt)/times[0].Seconds())
+	}
+	return median(prompts), nil
 }
+
+// batches measures the steps of several sequences at once: the tokens that all of them
+// get in a second, once every prompt is through.
+func (c *benchCommand) batches(ctx context.Context, m *model.Model) ([]batchBenchmark, error) {
+	var out []batchBenchmark
+	for _, n := range c.Batch {
+		var rates []float64
+		for range c.Rounds {
+			rate, err := c.batch(ctx, m, n)
+			if err != nil {
+				return nil, err
+			}
+			rates = append(rates, rate)
+		}
+		out = append(out, batchBenchmark{n, median(rates)})
+	}
+	return out, nil
+}
+
+func (c *benchCommand) batch(ctx context.Context, m *model.Model, sequences int) (float64, error) {
+	b := m.NewBatch()
+	defer b.Drop()
+	ready, tokens := 0, 0
+	for i := range sequences {
+		first := true
+		err := b.Add(model.Request{ID: fmt.Sprint(i), Prompt: random(m, min(c.Prompt, batchPrompt), uint64(i)), MaxTokens: 2 * c.Gen, IgnoreEnd: true, OnToken: func(model.Token) {
+			tokens++
+			if first {
+				first, ready = false, ready+1
+			}
+		}})
+		if err != nil {
+			return 0, err
+		}
+	}
+	for ready < sequences {
+		if _, err := b.Step(); err != nil {
+			return 0, err
+		}
+	}
+	start, before := time.Now(), tokens
+	for tokens-before < sequences*c.Gen && b.Len() == sequences {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		if _, err := b.Step(); err != nil {
+			return 0, err
+		}
+	}
+	return float64(tokens-before) / time.Since(start).Seconds(), nil
+}
+
+// batchPrompt is the most tokens that each of several sequences begins with.
+const batchPrompt = 128
 
 func (c *benchCommand) images(ctx context.Context, m *model.Model) ([]imageBenchmark, error) {
 	spec, ok := m.Spec()
@@ -188,13 +288,16 @@ func median(v []float64) float64 {
 }
 
 func (r *benchReport) print(s *streams) {
-	fmt.Fprintf(s.out, "%s · %s kernels · %d threads · float32 activations\n", r.Model, r.Kernels, r.Threads)
+	fmt.Fprintf(s.out, "%s · %s kernels · %d threads · %s · loaded in %.2f s\n", r.Model, r.Kernels, r.Threads, r.Precision, r.LoadSeconds)
 	fmt.Fprintf(s.out, "prompt  %10.1f tokens/s  (%d tokens)\n", r.PromptTokensPerSecond, r.PromptTokens)
 	if r.EveryRowPerSecond > 0 {
 		fmt.Fprintf(s.out, "        %10.1f tokens/s  with every row through every layer\n", r.EveryRowPerSecond)
 	}
 	fmt.Fprintf(s.out, "step    %10.1f tokens/s  (%d tokens; %s read for each, %.1f GB/s: %.0f %% of what this machine's memory gives)\n",
 		r.StepTokensPerSecond, r.GeneratedTokens, size(r.StepBytes), r.StepGBPerSecond, 100*r.StepGBPerSecond/r.MemoryGBPerSecond)
+	for _, b := range r.Batches {
+		fmt.Fprintf(s.out, "steps   %10.1f tokens/s  of %d sequences together\n", b.StepTokensPerSecond, b.Sequences)
+	}
 	for _, i := range r.Images {
 		fmt.Fprintf(s.out, "image   %10.2f encodes/s at budget %d (%d soft tokens)\n", i.EncodesPerSecond, i.Budget, i.SoftTokens)
 	}

@@ -9,8 +9,9 @@ import (
 
 // modelFlags choose the checkpoint and how it is run.
 type modelFlags struct {
-	Model   string `help:"Checkpoint folder, or OWNER/NAME in the local hub cache. Default: the small model in fixtures/nano." env:"FACET_MODEL" placeholder:"DIR"`
-	Threads int    `help:"Threads that compute. Default: one for each CPU." placeholder:"N"`
+	Model     string `help:"Checkpoint folder, or OWNER/NAME in the local hub cache. Default: the small model in fixtures/nano." env:"FACET_MODEL" placeholder:"DIR"`
+	Threads   int    `help:"Threads that compute. Default: one for each CPU." placeholder:"N"`
+	Precision string `help:"exact: float32 products. fast: bfloat16 and int8. auto: fast for quantised weights." enum:"auto,exact,fast" default:"auto"`
 }
 
 // path returns the checkpoint's folder.
@@ -30,7 +31,11 @@ func (f *modelFlags) open() (*model.Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	return model.Open(path, model.Options{Threads: f.Threads})
+	precision, err := model.ParsePrecision(f.Precision)
+	if err != nil {
+		return nil, usageError(err.Error())
+	}
+	return model.Open(path, model.Options{Threads: f.Threads, Precision: precision})
 }
 
 // nano finds the small model that a checkout of the project brings: beside the

@@ -96,7 +96,7 @@ func (r *Result) run(dir string, c *golden.Case, o Options) error {
 		return err
 	}
 	path := filepath.Join(dir, "checkpoints", r.Checkpoint)
-	m, err := model.Open(path, model.Options{Threads: o.Threads, Tracer: tracer})
+	m, err := model.Open(path, model.Options{Threads: o.Threads, Precision: model.Exact, Tracer: tracer})
 	if err != nil {
 		return err
 	}
@@ -173,7 +173,7 @@ func samePrompt(p *model.Prompt, c *golden.Case) error {
 // tolerance of the logits, whose largest value is the soft cap of 30; what follows it
 // is then another reply.
 func greedy(path string, p *model.Prompt, c *golden.Case, o Options) error {
-	m, err := model.Open(path, model.Options{Threads: o.Threads})
+	m, err := model.Open(path, model.Options{Threads: o.Threads, Precision: model.Exact})
 	if err != nil {
 		return err
 	}
