@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"facet/internal/kernel"
+	"facet/internal/quant"
 )
 
 // Weight is a matrix W [Out, In] as a checkpoint stores it, to multiply with. It does
@@ -13,7 +14,7 @@ type Weight interface {
 	In() int
 	// Bytes is the size of what is stored: what a product of one row has to read.
 	Bytes() int64
-	// DType is the stored format by its safetensors name.
+	// DType is the stored format, as weights.Tensor names it.
 	DType() string
 	// MatMul sets dst to x·Wᵀ. Shapes: dst [T, Out], x [T, In]; dst must not overlap x.
 	// It panics on other shapes. Row t of dst depends on row t of x alone, bit for bit.
@@ -39,7 +40,8 @@ var dtypes = []*dtype{
 }
 
 // WeightOf returns the weight [out, in] whose little-endian values are in data, row
-// by row, at any alignment; it keeps data. dtype is BF16, F16 or F32.
+// by row, at any alignment; it keeps data. dtype is BF16, F16, F32, or a format of
+// blocks that quant knows, of which rows must be a whole number.
 // Another dtype, or a length that does not fit, is an error.
 func WeightOf(dtype string, data []byte, out, in int) (Weight, error) {
 	for _, d := range dtypes {
@@ -50,6 +52,9 @@ func WeightOf(dtype string, data []byte, out, in int) (Weight, error) {
 			return nil, fmt.Errorf("%d bytes for %s values [%d, %d]", len(data), dtype, out, in)
 		}
 		return &dense{d, data, out, in}, nil
+	}
+	if f, ok := quant.Named(dtype); ok {
+		return quantisedOf(f, data, out, in)
 	}
 	return nil, fmt.Errorf("weights of type %s are not supported", dtype)
 }
