@@ -124,7 +124,7 @@ func (p *Pipeline) Run(ctx context.Context, items []Item, emit func(Result) erro
 	ready := r.start(stages)
 	err := r.infer(ctx, ready)
 	cancel()
-	for range ready { // let the goroutines that prepare end
+	for range ready { // until the goroutines that prepare have ended
 	}
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		err = errors.Join(err, r.order.flush())
@@ -137,7 +137,7 @@ func (p *Pipeline) Run(ctx context.Context, items []Item, emit func(Result) erro
 const window = 4
 
 // start prepares the items on a few goroutines. The channel is closed when all are
-// prepared or ctx has ended.
+// prepared, or soon after ctx has ended; it must be read until then.
 func (r *run) start(ctx context.Context) <-chan *prepared {
 	indices, ready := make(chan int), make(chan *prepared)
 	go func() {
@@ -157,11 +157,7 @@ func (r *run) start(ctx context.Context) <-chan *prepared {
 	for range preparers {
 		workers.Go(func() {
 			for i := range indices {
-				select {
-				case ready <- r.prepare(i):
-				case <-ctx.Done():
-					return
-				}
+				ready <- r.prepare(i)
 			}
 		})
 	}

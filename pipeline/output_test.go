@@ -1,0 +1,268 @@
+package pipeline
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"image/png"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"facet/pipeline/job"
+	"facet/vision"
+)
+
+func good(path, text string) Result {
+	box := job.Box{10, 10, 50, 30}
+	return Result{Item: Item{Path: path}, Record: &job.Record{
+		ID: "0123", Job: "ocr", Source: job.Source{Path: path}, Text: text, Blocks: []job.Block{{Text: text, Box: box}},
+	}}
+}
+
+func bad(path, reason string) Result {
+	return Result{Item: Item{Path: path}, Options: job.Options{Budget: 70}, Err: errors.New(reason)}
+}
+
+func open(t *testing.T, inputs int, o OutputOptions) *Output {
+	t.Helper()
+	o.Decode.Limits = vision.DefaultLimits
+	out, err := OpenOutput(o, RunInfo{Job: "ocr", Model: "nano", Started: time.Now(), Inputs: inputs})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func writeAll(t *testing.T, out *Output, results ...Result) {
+	t.Helper()
+	for _, r := range results {
+		if err := out.Write(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// runInfo reads run.json, whose counts must add up.
+func runInfo(t *testing.T, dir string) RunInfo {
+	t.Helper()
+	var i RunInfo
+	if err := json.Unmarshal([]byte(read(t, filepath.Join(dir, "run.json"))), &i); err != nil {
+		t.Fatal(err)
+	}
+	if i.Inputs != i.Done+i.Failed+i.Pending {
+		t.Errorf("run.json: %d inputs are not %d done, %d failed, %d pending", i.Inputs, i.Done, i.Failed, i.Pending)
+	}
+	return i
+}
+
+func TestOutputFolder(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "new", "out")
+	var failed []string
+	out := open(t, 5, OutputOptions{Path: dir, Formats: []Format{JSONL, Text}, Failed: func(i Item, err error) { failed = append(failed, i.Path) }})
+	if i := runInfo(t, dir); i.Finished || i.Pending != 5 {
+		t.Errorf("before the run: %+v", i)
+	}
+	writeAll(t, out, good("scans/a.png", "one"), bad("scans/b.png", "broken"), good("scans/a.jpg", "two"), good("/abs/../c.png", "three"))
+	if err := out.Close(Progress{Done: 5, SoftTokens: 7, OutputTokens: 8}); err != nil { // one result was lost
+		t.Fatal(err)
+	}
+	var records []string
+	for line := range strings.Lines(read(t, filepath.Join(dir, "records.jsonl"))) {
+		var r job.Record
+		if err := json.Unmarshal([]byte(line), &r); err != nil {
+			t.Fatal(err)
+		}
+		records = append(records, r.Source.Path)
+	}
+	if want := []string{"scans/a.png", "scans/a.jpg", "/abs/../c.png"}; !slices.Equal(records, want) {
+		t.Errorf("records of %v, want %v", records, want)
+	}
+	line := read(t, filepath.Join(dir, "errors.jsonl"))
+	if want := `{"path":"scans/b.png","job":"ocr","budget":70,"error":"broken"}` + "\n"; line != want {
+		t.Errorf("got %s, want %s", line, want)
+	}
+	if e, err := job.ParseEntry([]byte(line)); err != nil || e.Path != "scans/b.png" || e.Budget != 70 {
+		t.Errorf("fed back: %+v, %v", e, err)
+	}
+	if !slices.Equal(failed, []string{"scans/b.png"}) {
+		t.Errorf("told of %v", failed)
+	}
+	i := runInfo(t, dir)
+	if i.Done != 3 || i.Failed != 1 || i.Pending != 1 || i.Finished || i.Tokens["soft"] != 7 || i.Tokens["output"] != 8 {
+		t.Errorf("after the run: %+v", i)
+	}
+	var texts []string
+	filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
+		if filepath.Ext(path) == ".txt" {
+			name, _ := filepath.Rel(dir, path)
+			texts = append(texts, filepath.ToSlash(name)+": "+read(t, path))
+		}
+		return err
+	})
+	if len(texts) != 3 || !slices.Contains(texts, "scans/a.txt: one\n") || !slices.Contains(texts, "abs/c.txt: three\n") {
+		t.Errorf("got %q", texts)
+	}
+	if got, want := out.Files(), dir+": records.jsonl, errors.jsonl, *.txt"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// An item whose overlay cannot be drawn any more failed; the run goes on.
+func TestOutputOverlay(t *testing.T) {
+	dir := t.TempDir()
+	there := put(t, dir, "a.png", read(t, page("00")))
+	gone := filepath.Join(dir, "gone.png")
+	out := open(t, 2, OutputOptions{Path: filepath.Join(dir, "out"), Formats: []Format{Overlay}})
+	writeAll(t, out, good(gone, "one"), good(there, "two"))
+	if err := out.Close(Progress{}); err != nil {
+		t.Fatal(err)
+	}
+	if i := runInfo(t, filepath.Join(dir, "out")); i.Done != 1 || i.Failed != 1 || !i.Finished {
+		t.Errorf("got %+v", i)
+	}
+	var drawn string
+	filepath.WalkDir(filepath.Join(dir, "out"), func(path string, _ os.DirEntry, err error) error {
+		if strings.HasSuffix(path, "a.boxes.png") {
+			drawn = path
+		}
+		return err
+	})
+	img, err := png.Decode(strings.NewReader(read(t, drawn)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := img.Bounds().Size(); s.X != 480 || s.Y != 336 {
+		t.Errorf("an overlay of %v", s)
+	}
+}
+
+func TestOutputStream(t *testing.T) {
+	var stdout bytes.Buffer
+	out := open(t, 2, OutputOptions{Stdout: &stdout, Formats: []Format{Text}})
+	writeAll(t, out, good("a.png", "one"), bad("b.png", "broken"), good("c.png", "two"))
+	if err := out.Close(Progress{}); err != nil {
+		t.Fatal(err)
+	}
+	if got := stdout.String(); got != "one\ntwo\n" {
+		t.Errorf("got %q", got)
+	}
+	if i := out.Info(); i.Done != 2 || i.Failed != 1 {
+		t.Errorf("got %+v", i)
+	}
+}
+
+func TestOutputFile(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "out.TXT")
+	out := open(t, 1, OutputOptions{Path: path})
+	writeAll(t, out, good("a.png", "one"))
+	if _, err := os.Stat(path); err == nil {
+		t.Error("the file is there before it is whole")
+	}
+	if err := out.Close(Progress{}); err != nil {
+		t.Fatal(err)
+	}
+	if got := read(t, path); got != "one\n" {
+		t.Errorf("got %q", got)
+	}
+	// A run of which nothing came leaves it alone.
+	out = open(t, 1, OutputOptions{Path: path, Overwrite: true})
+	writeAll(t, out, bad("a.png", "broken"))
+	if err := out.Close(Progress{}); err != nil {
+		t.Fatal(err)
+	}
+	if got := read(t, path); got != "one\n" {
+		t.Errorf("got %q", got)
+	}
+	if files, _ := os.ReadDir(dir); len(files) != 1 {
+		t.Errorf("left behind: %v", files)
+	}
+}
+
+func TestOutputErrors(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	put(t, dir, "full.jsonl", "{}\n")
+	put(t, dir, "empty.jsonl", "")
+	put(t, dir, "run/records.jsonl", "{}\n")
+	put(t, dir, "again/records.jsonl", "")
+	put(t, dir, "again/errors.jsonl", "{}\n")
+	put(t, dir, "folder.png/x", "")
+	put(t, dir, "outside", "keep")
+	put(t, dir, "linked/x", "")
+	link(t, filepath.Join(dir, "outside"), filepath.Join(dir, "linked", "records.jsonl"))
+	for _, c := range []struct {
+		o      OutputOptions
+		option bool   // it is an OptionError
+		want   string // "": it opens
+	}{
+		{OutputOptions{Formats: []Format{"pdf"}}, true, `format "pdf": want one of [jsonl txt overlay]`},
+		{OutputOptions{Formats: []Format{JSONL, Text}}, true, "standard output takes one format, not [jsonl txt]"},
+		{OutputOptions{Formats: []Format{JSONL, JSONL}}, false, ""},
+		{OutputOptions{Formats: []Format{Overlay}}, true, "overlays do not go to standard output"},
+		{OutputOptions{Path: "a.png"}, true, "a.png takes the overlay of one image, not of 2"},
+		{OutputOptions{Path: "a.txt", Formats: []Format{JSONL, Text}}, true, "a.txt takes one format, not [jsonl txt]"},
+		{OutputOptions{Path: "folder.png"}, false, ""},
+		{OutputOptions{Path: "full.jsonl"}, false, "full.jsonl: is there already and not empty: --overwrite replaces it"},
+		{OutputOptions{Path: "full.jsonl", Overwrite: true}, false, ""},
+		{OutputOptions{Path: "empty.jsonl"}, false, ""},
+		{OutputOptions{Path: "run"}, false, filepath.Join("run", "records.jsonl") + ": holds the records of an earlier run: --overwrite replaces them"},
+		{OutputOptions{Path: "again"}, false, ""},
+		{OutputOptions{Path: "full.jsonl/out"}, false, "full.jsonl/out: "},
+		{OutputOptions{Path: "missing/a.txt"}, false, "missing/a.txt: "},
+		{OutputOptions{Path: "linked", Overwrite: true}, false, filepath.Join("linked", "records.jsonl") + ": "},
+	} {
+		c.o.Stdout = new(bytes.Buffer)
+		out, err := OpenOutput(c.o, RunInfo{Inputs: 2})
+		if err == nil {
+			if err := out.Close(Progress{}); err != nil {
+				t.Errorf("%s %v: %v", c.o.Path, c.o.Formats, err)
+			}
+		}
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.HasPrefix(err.Error(), c.want)) {
+			t.Errorf("%s %v: got %v, want %s", c.o.Path, c.o.Formats, err, c.want)
+		}
+		if got := errors.As(err, new(OptionError)); got != c.option {
+			t.Errorf("%s %v: OptionError is %t: %v", c.o.Path, c.o.Formats, got, err)
+		}
+	}
+	if got := read(t, "run/records.jsonl"); got != "{}\n" {
+		t.Errorf("records of an earlier run: %q", got)
+	}
+	if got := read(t, "outside"); got != "keep" {
+		t.Errorf("written through a link: %q", got)
+	}
+	if got := read(t, "full.jsonl"); got != "{}\n" {
+		t.Errorf("a file that nothing replaced: %q", got)
+	}
+}
+
+// The counts of what lies on the disk, whatever a run that broke off has counted.
+func TestRunIntoOutput(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "out")
+	in := items(page("00"), "missing", page("03"))
+	out := open(t, len(in), OutputOptions{Path: dir})
+	stop := errors.New("stop")
+	progress, err := newOCR(t, nil).Run(t.Context(), in, func(r Result) error {
+		if r.Item == in[2] {
+			return stop
+		}
+		return out.Write(r)
+	})
+	if !errors.Is(err, stop) {
+		t.Errorf("got %v", err)
+	}
+	if err := out.Close(progress); err != nil {
+		t.Fatal(err)
+	}
+	i := runInfo(t, dir)
+	if diff := cmp.Diff([]int{3, 1, 1, 1}, []int{i.Inputs, i.Done, i.Failed, i.Pending}); diff != "" || i.Finished {
+		t.Errorf("finished %t, inputs, done, failed, pending (-want +got):\n%s", i.Finished, diff)
+	}
+}

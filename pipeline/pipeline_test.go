@@ -1,0 +1,331 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+
+	"facet/fixtures"
+	"facet/model"
+	"facet/pipeline/job"
+)
+
+// nano is opened once for all tests: it computes in turns anyway.
+var nano = sync.OnceValues(func() (*model.Model, error) {
+	return model.Open(fixtures.Path("nano"), model.Options{Threads: 2})
+})
+
+func newOCR(t *testing.T, change func(*Settings)) *Pipeline {
+	t.Helper()
+	m, err := nano()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := Settings{Model: m, Job: job.OCR}
+	if change != nil {
+		change(&s)
+	}
+	p, err := New(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// noLeak fails the test if it leaves goroutines behind.
+func noLeak(t *testing.T) {
+	t.Helper()
+	if _, err := nano(); err != nil { // its threads stay
+		t.Fatal(err)
+	}
+	current := goleak.IgnoreCurrent()
+	t.Cleanup(func() { goleak.VerifyNone(t, current) })
+}
+
+func items(paths ...string) []Item {
+	var out []Item
+	for _, p := range paths {
+		out = append(out, Item{Path: p})
+	}
+	return out
+}
+
+// collect runs the items and returns what was emitted.
+func collect(t *testing.T, p *Pipeline, items []Item) ([]Result, Progress) {
+	t.Helper()
+	var results []Result
+	progress, err := p.Run(t.Context(), items, func(r Result) error {
+		results = append(results, r)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return results, progress
+}
+
+func TestRunBadItemsAmongGood(t *testing.T) {
+	noLeak(t)
+	dir := t.TempDir()
+	text := put(t, dir, "text.png", "This is text.")
+	cut := put(t, dir, "cut.png", read(t, page("00"))[:1500])
+	missing := filepath.Join(dir, "missing.png")
+	in := items(page("03"), text, page("00"), cut, missing, page("00"))
+	results, progress := collect(t, newOCR(t, func(s *Settings) { s.Batch = 2 }), in)
+
+	var got []string
+	for i, r := range results {
+		if r.Item != in[i] {
+			t.Errorf("result %d is of %v", i, r.Item)
+		}
+		if r.Err != nil {
+			got = append(got, r.Err.Error())
+		} else {
+			got = append(got, r.Record.Text)
+		}
+	}
+	want := []string{
+		"sooty 02.02.2009 Rangers\nREDEVELOPS disrupt\n38.02 KNOCKS.",
+		"vision: not an image",
+		"itineraries",
+		"vision: image/png: truncated: the file ends at byte 1500, before the image is complete",
+		"no such file or directory",
+		"itineraries",
+	}
+	if runtime.GOOS == "windows" {
+		want[4] = got[4]
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	if progress.Done != 6 || progress.Failed != 3 || progress.Prepared != 6 || progress.Encoded != 3 {
+		t.Errorf("got %+v", progress)
+	}
+	soft, output := 0, 0
+	for _, r := range results {
+		if r.Record != nil {
+			soft += r.Record.Effective.ImageTokens
+			output += r.Record.Usage.OutputTokens
+		}
+	}
+	if progress.SoftTokens != soft || progress.OutputTokens != output || soft == 0 {
+		t.Errorf("progress counts %d soft and %d output tokens, the records %d and %d", progress.SoftTokens, progress.OutputTokens, soft, output)
+	}
+}
+
+// Equal files at two paths are two items with one id.
+func TestRunEqualFiles(t *testing.T) {
+	copied := put(t, t.TempDir(), "copy.png", read(t, page("00")))
+	results, _ := collect(t, newOCR(t, nil), items(page("00"), copied))
+	a, b := *results[0].Record, *results[1].Record
+	if a.Source.Path == b.Source.Path || a.ID != b.ID {
+		t.Errorf("got %s at %s and %s at %s", a.ID, a.Source.Path, b.ID, b.Source.Path)
+	}
+	b.Source.Path = a.Source.Path
+	if diff := cmp.Diff(a, b); diff != "" {
+		t.Errorf("records of equal files differ:\n%s", diff)
+	}
+}
+
+func TestRunRefusesPathsThatRecordsCannotHold(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "caf\xe9.png")
+	if err := os.WriteFile(path, []byte(read(t, page("00"))), 0o666); err != nil {
+		t.Skip(err) // macOS takes UTF-8 only
+	}
+	results, _ := collect(t, newOCR(t, nil), items(path))
+	if err := results[0].Err; err == nil || err.Error() != "this path is not UTF-8 and records cannot hold it: rename the file" {
+		t.Errorf("got %v", err)
+	}
+}
+
+// What a manifest asks for goes before the options of the run, item by item.
+func TestRunOptionsOfItems(t *testing.T) {
+	p := newOCR(t, func(s *Settings) { s.Options = job.Options{MaxTokens: 3, Seed: 5} })
+	in := []Item{
+		{Path: page("00")},
+		{Path: page("00"), Options: job.Options{MaxTokens: 100}},
+		{Path: page("00"), ID: "a3997e6fed3b1e7e", Job: "ocr"},
+		{Path: page("00"), Options: job.Options{Boxes: job.BoxesNone}},
+		{Path: page("00"), Page: 1},
+		{Path: page("00"), Job: "caption"},
+		{Path: page("00"), ID: "x"},
+	}
+	results, _ := collect(t, p, in)
+	if r := results[0].Record; r.Finish != job.FinishLength || r.Usage.OutputTokens != 3 || r.Effective.Seed != 5 {
+		t.Errorf("got %+v", r)
+	}
+	if r := results[1].Record; r.Finish != job.FinishStop || r.Effective.Seed != 5 {
+		t.Errorf("got %+v", r)
+	}
+	if results[1].Options != (job.Options{MaxTokens: 100, Seed: 5}) {
+		t.Errorf("done with %+v", results[1].Options)
+	}
+	if results[2].Err != nil {
+		t.Error(results[2].Err)
+	}
+	for _, r := range results[3:] {
+		if r.Err == nil {
+			t.Errorf("%+v: no error", r.Item)
+		}
+	}
+}
+
+// A budget by image size, where neither user nor checkpoint sets one: the smallest that
+// leaves 0.8 of the sides. 48 · 48 pixels a soft token: page.png has 133 times as many, of
+// which 0.8² are 85.
+func TestRunAutoBudget(t *testing.T) {
+	m, err := model.Open(fixtures.Path("golden/checkpoints/tiny-e"), model.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	p := newOCR(t, func(s *Settings) { s.Model = m; s.Options.MaxTokens = 1 })
+	results, _ := collect(t, p, items(fixtures.Path("golden/media/tiny.png"), fixtures.Path("golden/media/page.png")))
+	for i, want := range []int{70, 140} {
+		r := results[i]
+		if r.Err != nil {
+			t.Fatal(r.Err)
+		}
+		if got := r.Record.Effective.Budget; got != want {
+			t.Errorf("%s: budget %d, want %d", filepath.Base(r.Item.Path), got, want)
+		}
+	}
+}
+
+func TestRunEmitErrorStops(t *testing.T) {
+	noLeak(t)
+	full := errors.New("disk full")
+	in := slices.Repeat(items(page("00"), "missing"), 50)
+	n := 0
+	progress, err := newOCR(t, nil).Run(t.Context(), in, func(Result) error {
+		if n++; n == 3 {
+			return full
+		}
+		return nil
+	})
+	if !errors.Is(err, full) || n != 3 {
+		t.Errorf("got %v after %d results", err, n)
+	}
+	if progress.Done == len(in) {
+		t.Error("the run went on to its end")
+	}
+}
+
+func TestRunCancelled(t *testing.T) {
+	noLeak(t)
+	in := slices.Repeat(items(page("00"), "missing", page("03"), "missing"), 25)
+	for _, after := range []int{0, 1, 2, 7} {
+		ctx, cancel := context.WithCancel(t.Context())
+		if after == 0 {
+			cancel()
+		}
+		var results []Result
+		progress, err := newOCR(t, func(s *Settings) { s.Batch = 3 }).Run(ctx, in, func(r Result) error {
+			if results = append(results, r); len(results) == after {
+				cancel()
+			}
+			return nil
+		})
+		cancel()
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("after %d: got %v", after, err)
+		}
+		// What was finished is emitted, if need be past items that were not.
+		if len(results) != progress.Done || len(results) < after || len(results) == len(in) {
+			t.Errorf("after %d: %d results emitted, %d done", after, len(results), progress.Done)
+		}
+		at := 0
+		for _, r := range results {
+			for at < len(in) && in[at] != r.Item {
+				at++
+			}
+			at++
+		}
+		if at > len(in) {
+			t.Errorf("after %d: results out of order", after)
+		}
+	}
+}
+
+// A run that is cancelled with its last result is complete.
+func TestRunCancelledAtTheEnd(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	_, err := newOCR(t, nil).Run(ctx, items(page("00")), func(Result) error {
+		cancel()
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func TestRunNothing(t *testing.T) {
+	noLeak(t)
+	results, progress := collect(t, newOCR(t, nil), nil)
+	if len(results) != 0 || progress != (Progress{}) {
+		t.Errorf("got %v, %+v", results, progress)
+	}
+}
+
+// Records are the same bytes for any batch and whatever else is read.
+func TestRunSameBytes(t *testing.T) {
+	names := items(page("03"), page("05"), page("00"), page("11"))
+	record := func(results []Result) (lines []string) {
+		for _, r := range results {
+			if r.Err == nil {
+				line, err := r.Record.Line()
+				if err != nil {
+					t.Fatal(err)
+				}
+				lines = append(lines, string(line))
+			}
+		}
+		return lines
+	}
+	results, _ := collect(t, newOCR(t, func(s *Settings) { s.Batch = 1 }), names)
+	want := record(results)
+	for _, batch := range []int{2, 3, 8} {
+		results, _ := collect(t, newOCR(t, func(s *Settings) { s.Batch = batch }), append(items("missing"), names...))
+		if diff := cmp.Diff(want, record(results)); diff != "" {
+			t.Errorf("batch %d:\n%s", batch, diff)
+		}
+	}
+}
+
+func TestNewErrors(t *testing.T) {
+	m, err := nano()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var option OptionError
+	_, err = New(Settings{Model: m, Job: job.OCR, Options: job.Options{Language: "German"}})
+	if !errors.As(err, &option) || !strings.Contains(err.Error(), "German") {
+		t.Errorf("got %v", err)
+	}
+
+	// A facet.json that is broken is no fault of the options.
+	dir := t.TempDir()
+	for _, name := range []string{"config.json", "model.safetensors", "tokenizer.json"} {
+		link(t, fixtures.Path("nano/"+name), filepath.Join(dir, name))
+	}
+	put(t, dir, job.CheckpointFile, `{"jobs": {"orc": {}}}`)
+	broken, err := model.Open(dir, model.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer broken.Close()
+	_, err = New(Settings{Model: broken, Job: job.OCR})
+	if err == nil || errors.As(err, &option) || !strings.Contains(err.Error(), job.CheckpointFile) {
+		t.Errorf("got %v", err)
+	}
+}
