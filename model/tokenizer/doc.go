@@ -1,9 +1,10 @@
 // Package tokenizer turns text into Gemma's token ids and back.
 //
-// It reads the tokenizer.json that stands beside a checkpoint: a byte-pair
-// encoding whose normaliser writes spaces as ▁ (U+2581), whose pre-tokeniser
-// therefore never splits, and which spells unknown characters byte by byte with
-// the tokens <0x00> … <0xFF>. Any other kind of tokenizer is refused by name.
+// It reads the tokenizer.json that stands beside a checkpoint, or takes the same
+// vocabulary as a GGUF file keeps it ([New]): a byte-pair encoding whose normaliser
+// writes spaces as ▁ (U+2581), whose pre-tokeniser therefore never splits, and which
+// spells unknown characters byte by byte with the tokens <0x00> … <0xFF>. Any other
+// kind of tokenizer is refused by name.
 //
 // Encoding is four steps:
 //

@@ -112,7 +112,7 @@ func parse(data []byte) (*Tokenizer, error) {
 	if err := l.addedTokens(t); err != nil {
 		return nil, err
 	}
-	if err := l.byteTokens(t); err != nil {
+	if err := t.findBytes(); err != nil {
 		return nil, err
 	}
 	if err := l.mergeTable(t); err != nil {
@@ -324,9 +324,9 @@ func (l *loader) addedTokens(t *Tokenizer) error {
 	return nil
 }
 
-// byteTokens finds <0x00> … <0xFF>. All must be there, so that any text can
+// findBytes finds <0x00> … <0xFF>. All must be there, so that any text can
 // be spelled and the unknown token is never needed.
-func (l *loader) byteTokens(t *Tokenizer) error {
+func (t *Tokenizer) findBytes() error {
 	t.byteOf = make([]int16, len(t.tokens))
 	for i := range t.byteOf {
 		t.byteOf[i] = byteMissing
@@ -347,10 +347,6 @@ func (l *loader) byteTokens(t *Tokenizer) error {
 }
 
 // mergeTable reads the merges, whose order is their rank, as ["a", "b"] or "a b".
-//
-// Merges with a special or a byte token in them are left out: text must not
-// turn into a control token because its letters say so, nor "<0x41>" into an A.
-// Where added tokens are matched first, as in the reference, none can apply.
 func (l *loader) mergeTable(t *Tokenizer) error {
 	r := jsonReader{data: l.data, pos: l.start}
 	if l.merges == nil {
@@ -358,37 +354,46 @@ func (l *loader) mergeTable(t *Tokenizer) error {
 	}
 	t.ranks = make(map[pair]uint32, min(len(l.merges)/24, maxMerges)) // in Gemma's file a merge takes 30 bytes
 	var text []byte
-	closed := func(id int32) bool { return t.special[id] || t.byteOf[id] != byteMissing }
 	r.array(func() {
-		if len(t.merged) == maxMerges {
-			r.fail("more than %d merges", maxMerges)
-			return
-		}
 		var cut int
 		text, cut = r.merge(text[:0])
 		if r.err != nil {
 			return
 		}
-		left, okLeft := t.ids[string(text[:cut])]
-		right, okRight := t.ids[string(text[cut:])]
-		whole, ok := t.ids[string(text)]
-		if !okLeft || !okRight || !ok {
-			r.fail("merge %d of %q and %q: not in the vocabulary", len(t.merged), text[:cut], text[cut:])
-			return
+		if err := t.addMerge(text, cut); err != nil {
+			r.fail("%s", err.Error())
 		}
-		rank := uint32(len(t.merged))
-		t.merged = append(t.merged, whole)
-		if closed(left) || closed(right) || closed(whole) {
-			return
-		}
-		p := pair{left, right}
-		if _, twice := t.ranks[p]; twice {
-			r.fail("merge of %q and %q occurs twice", text[:cut], text[cut:])
-			return
-		}
-		t.ranks[p] = rank
 	})
 	return r.err
+}
+
+// addMerge adds the next merge, by rank, of text[:cut] and text[cut:].
+//
+// A merge with a special or a byte token in it counts and is left out: text must not
+// turn into a control token because its letters say so, nor "<0x41>" into an A.
+// Where added tokens are matched first, as in the reference, none can apply.
+func (t *Tokenizer) addMerge(text []byte, cut int) error {
+	n := len(t.merged)
+	if n == maxMerges {
+		return fmt.Errorf("more than %d merges", maxMerges)
+	}
+	left, okLeft := t.ids[string(text[:cut])]
+	right, okRight := t.ids[string(text[cut:])]
+	whole, ok := t.ids[string(text)]
+	if !okLeft || !okRight || !ok {
+		return fmt.Errorf("merge %d of %q and %q: not in the vocabulary", n, text[:cut], text[cut:])
+	}
+	t.merged = append(t.merged, whole)
+	closed := func(id int32) bool { return t.special[id] || t.byteOf[id] != byteMissing }
+	if closed(left) || closed(right) || closed(whole) {
+		return nil
+	}
+	p := pair{left, right}
+	if _, twice := t.ranks[p]; twice {
+		return fmt.Errorf("merge of %q and %q occurs twice", text[:cut], text[cut:])
+	}
+	t.ranks[p] = uint32(n)
+	return nil
 }
 
 // merge appends the two strings of one merge to dst and says where the second
