@@ -55,7 +55,8 @@ func (c *ocrCommand) Run(ctx context.Context, s *streams) error {
 		return err
 	}
 	defer m.Close()
-	meter := newMeter(s, len(sources.Items), c.Quiet)
+	terminal := isTerminal(s.err) && (c.Out != "" || !isTerminal(s.out))
+	meter := newMeter(s, len(sources.Items), terminal && !c.Quiet)
 	pages, err := pipeline.New(pipeline.Settings{
 		Model: m, Job: job.OCR, Options: options, Decode: c.decode(), Batch: c.Batch, Progress: meter.show,
 	})
@@ -68,9 +69,9 @@ func (c *ocrCommand) Run(ctx context.Context, s *streams) error {
 	}
 	progress, err := pages.Run(ctx, sources.Items, out.Write)
 	err = errors.Join(err, out.Close(progress))
-	meter.end()
+	meter.clear()
 	info := out.Info()
-	if !c.Quiet && (c.Out != "" || meter.terminal || info.Failed > 0 && info.Inputs > 1) {
+	if !c.Quiet && (c.Out != "" || terminal || info.Failed > 0 && info.Inputs > 1) {
 		summary(s, out, progress)
 	}
 	if err == nil && info.Failed > 0 {

@@ -12,26 +12,32 @@ import (
 	"facet/pipeline"
 )
 
-// meter shows how far a run is: a bar on standard error, if that is a terminal.
+// meter shows how far a run is: a bar on standard error, if that is a terminal and the
+// results do not go to it as well.
 type meter struct {
-	err      io.Writer
-	bar      *progressbar.ProgressBar // nil: nothing is shown
-	start    time.Time
-	terminal bool
+	err    io.Writer
+	bar    *progressbar.ProgressBar // nil: nothing is shown
+	narrow bool                     // there is no room for more than the bar
+	start  time.Time
 }
 
-func newMeter(s *streams, items int, quiet bool) *meter {
+// roomy is the number of columns from which the speeds fit beside the bar.
+const roomy = 72
+
+// newMeter starts the bar, which only a terminal can show, if it is wanted.
+func newMeter(s *streams, items int, shown bool) *meter {
 	m := &meter{err: s.err, start: time.Now()}
-	m.terminal = isTerminal(s.err)
-	if m.terminal && !quiet && items > 0 {
+	if shown {
+		columns, _, err := term.GetSize(int(s.err.(*os.File).Fd()))
+		m.narrow = err == nil && columns < roomy
 		m.bar = progressbar.NewOptions(items,
 			progressbar.OptionSetWriter(s.err),
-			progressbar.OptionSetDescription("pages"),
 			progressbar.OptionShowCount(),
 			progressbar.OptionSetPredictTime(true),
 			progressbar.OptionThrottle(100*time.Millisecond),
-			progressbar.OptionClearOnFinish(),
-			progressbar.OptionSetWidth(24),
+			progressbar.OptionUseANSICodes(true),
+			progressbar.OptionFullWidth(),
+			progressbar.OptionShowDescriptionAtLineEnd(),
 		)
 	}
 	return m
@@ -42,28 +48,26 @@ func isTerminal(w io.Writer) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// show updates the bar.
+// show updates the bar. Failed items are not in it: each is a line above it.
 func (m *meter) show(p pipeline.Progress) {
 	if m.bar == nil {
 		return
 	}
-	seconds := time.Since(m.start).Seconds()
-	m.bar.Describe(fmt.Sprintf("pages (%d encoded, %.0f soft tokens/s, %.0f output tokens/s, %d failed)",
-		p.Encoded, float64(p.SoftTokens)/seconds, float64(p.OutputTokens)/seconds, p.Failed))
+	if seconds := time.Since(m.start).Seconds(); !m.narrow {
+		m.bar.Describe(fmt.Sprintf("%.0f soft, %.0f output tokens/s", float64(p.SoftTokens)/seconds, float64(p.OutputTokens)/seconds))
+	}
 	m.bar.Set(p.Done)
 }
 
 // errorf writes a line above the bar.
 func (m *meter) errorf(format string, args ...any) {
-	if m.bar != nil {
-		m.bar.Clear()
-	}
+	m.clear()
 	fmt.Fprintf(m.err, "facet: "+format+"\n", args...)
 }
 
-// end takes the bar away.
-func (m *meter) end() {
+// clear takes the bar away, until show is called again.
+func (m *meter) clear() {
 	if m.bar != nil {
-		m.bar.Finish()
+		m.bar.Clear()
 	}
 }

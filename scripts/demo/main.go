@@ -1,5 +1,5 @@
 // Command demo prints what `facet ocr` found: the text of every page with its boxes,
-// and where the pictures with the boxes lie. It is the last step of `make demo`, and
+// and where the images with the boxes lie. It is the last step of `make demo`, and
 // an example of a program that reads records.
 //
 //	go run ./scripts/demo RUN_DIRECTORY
@@ -67,11 +67,11 @@ func show(w io.Writer, dir string) error {
 			fmt.Fprintf(w, "  warning: %q\n", text)
 		}
 	}
-	return showPictures(w, dir)
+	return showImages(w, dir)
 }
 
-func showPictures(w io.Writer, dir string) error {
-	fmt.Fprintf(w, "\npictures with the boxes drawn:\n")
+func showImages(w io.Writer, dir string) error {
+	fmt.Fprintf(w, "\nimages with the boxes drawn:\n")
 	return filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
 		if err == nil && filepath.Ext(path) == ".png" {
 			fmt.Fprintf(w, "  %s\n", path)
