@@ -59,7 +59,9 @@ func (f file) isTest() bool { return strings.HasSuffix(f.path, "_test.go") }
 func (f file) isExternalTest() bool { return f.isTest() && strings.HasSuffix(f.ast.Name.Name, "_test") }
 
 // isTool reports whether the file belongs to what makes or shows things beside the program.
-func (f file) isTool() bool { return under(f.dir, "fixtures") || under(f.dir, "scripts") }
+func (f file) isTool() bool {
+	return under(f.dir, "fixtures") || under(f.dir, "scripts") || under(f.dir, "bench")
+}
 
 func under(dir, root string) bool { return dir == root || strings.HasPrefix(dir, root+"/") }
 
