@@ -65,10 +65,8 @@ func (e usageError) Error() string { return string(e) }
 type exit int
 
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) (status int) {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	// A second signal ends the program at once.
-	context.AfterFunc(ctx, stop)
+	stop := func() {}
+	defer func() { stop() }()
 	defer func() {
 		if code, ok := recover().(exit); ok {
 			status = int(code)
@@ -84,7 +82,13 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) (status int) 
 		kong.Exit(func(code int) { panic(exit(code)) }),
 		kong.Vars{"version": versionLine()},
 		kong.Bind(s),
-		kong.BindTo(ctx, (*context.Context)(nil)),
+		// Only a command that takes a context has signals caught: the others end at once.
+		kong.BindToProvider(func() (context.Context, error) {
+			ctx, end := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+			context.AfterFunc(ctx, end) // a second signal ends the program at once
+			stop = end
+			return ctx, nil
+		}),
 	)
 	if err != nil {
 		panic(err) // the command line's own definition is wrong

@@ -213,16 +213,19 @@ func firstLine(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // interrupt FILE PROGRAM ARGS… presses Ctrl-C as soon as FILE holds something. The
-// program must end with status 130; stderr of it goes to the file stderr.
+// program must end with status 130; what it prints goes to stdout.txt and stderr.txt.
 func interrupt(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: interrupt file program [args…]")
 	}
 	cmd := command(ts, args[1:])
-	stderr, err := os.Create(ts.MkAbs("stderr.txt"))
+	var err error
+	cmd.Stdout, err = os.Create(ts.MkAbs("stdout.txt"))
 	ts.Check(err)
-	defer stderr.Close()
-	cmd.Stderr = stderr
+	defer cmd.Stdout.(*os.File).Close()
+	cmd.Stderr, err = os.Create(ts.MkAbs("stderr.txt"))
+	ts.Check(err)
+	defer cmd.Stderr.(*os.File).Close()
 	ts.Check(cmd.Start())
 	for start := time.Now(); ; time.Sleep(time.Millisecond) {
 		if info, err := os.Stat(ts.MkAbs(args[0])); err == nil && info.Size() > 0 {
