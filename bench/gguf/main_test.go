@@ -147,7 +147,7 @@ func TestCut(t *testing.T) {
 		for n := s.period; n <= s.layers; n++ {
 			c := s.cut(n)
 			first := n - c.kvShared // of the layers that share
-			if c.sliding(n-1) || c.kvShared > 0 && first < s.period {
+			if c.sliding(n-1) || c.kvShared > 0 && (first < s.period || first%s.period != 0) {
 				t.Fatalf("%s with %d layers: last is sliding %v, sharing begins at %d", name, n, c.sliding(n-1), first)
 			}
 		}

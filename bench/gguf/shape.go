@@ -54,9 +54,13 @@ var released = map[string]shape{
 }
 
 // cut returns the shape with n layers. The layers that share keys and values shrink in
-// proportion, and one whole period before them keeps its own: the sources of both kinds.
+// proportion. Those before them are whole periods, as in the released shapes: llama.cpp
+// takes the last two of them for the sources, a sliding and a full one.
 func (s shape) cut(n int) shape {
-	s.kvShared = max(0, min(n*s.kvShared/s.layers, n-s.period))
+	if s.kvShared > 0 {
+		own := n * (s.layers - s.kvShared) / s.layers
+		s.kvShared = n - max(s.period, own/s.period*s.period)
+	}
 	s.layers = n
 	return s
 }
