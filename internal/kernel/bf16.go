@@ -23,7 +23,7 @@ type bf16Bodies struct {
 }
 
 // chosenBF16 is what the exported functions run. Only tests change it after start.
-var chosenBF16 = bf16Sets()[0]
+var chosenBF16 = best(bf16Sets(), func(b *bf16Bodies) string { return b.name })
 
 // BF16Name returns the name of the bfloat16 bodies in use: "avx512bf16", "avx512",
 // "avx2" or "portable". All but the first widen to float32.

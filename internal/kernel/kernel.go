@@ -29,10 +29,16 @@ type bodies struct {
 }
 
 // chosen is what the exported functions run. Only tests change it after start.
-var chosen = sets()[0]
+var chosen = best(sets(), func(b *bodies) string { return b.name })
 
-// Name returns the name of the bodies in use: "avx512", "avx2" or "portable".
-func Name() string { return chosen.name }
+// Name returns the name of the bodies in use: "vnni" (AVX-512 with integer and bfloat16
+// products), "avx512", "avx2" or "portable".
+func Name() string {
+	if chosen.name == "avx512" && chosenInt8.name == "vnni" && chosenBF16.name == "avx512bf16" {
+		return "vnni"
+	}
+	return chosen.name
+}
 
 // Add adds x to dst, element by element. x may be dst.
 // It panics if the lengths differ.
