@@ -1,16 +1,14 @@
 package model
 
-import (
-	"math"
-
-	"facet/internal/kernel"
-	"facet/internal/tensor"
-)
+import "facet/internal/tensor"
 
 // attentionShape is the number of query heads H and KV heads K, and the head size E.
 type attentionShape struct {
 	heads, kvHeads, dim int
 }
+
+// group is the number of query heads that share a KV head.
+func (s attentionShape) group() int { return s.heads / s.kvHeads }
 
 // attentionBlock is the number of keys that are weighed together. Blocks start at
 // multiples of it, counted from position 0, and are combined in order; what a
@@ -18,16 +16,12 @@ type attentionShape struct {
 // pass it ran in nor on the thread that took a block.
 const attentionBlock = 512
 
-// tileRows is the number of query rows (tokens × heads of one KV head) that one
-// piece of work holds: enough to reuse each key, few enough for 64 kB of scores.
-const tileRows = 32
+// maxPartValues bounds the memory of blocks that are computed on their own: 256 MB.
+const maxPartValues = 64 << 20
 
-// keys is where a stretch of queries finds its keys and values.
-type keys interface {
-	// run returns the keys and values of KV head g from position lo on: as many as
-	// lie in one piece before hi, stride values apart.
-	run(g, lo, hi int) (k, v []float32, stride, n int)
-}
+// keys is where a stretch of queries finds its keys and values: floatKeys in exact,
+// packedKeys in fast.
+type keys any
 
 // stretch is a row of queries of one sequence: rows [lo, hi) of the query matrix.
 type stretch struct {
@@ -45,58 +39,96 @@ type tile struct {
 	from, to     int
 }
 
+// blocks returns the key blocks [first, end) that the tile's rows see.
+func (t *tile) blocks() (first, end int) {
+	return t.from / attentionBlock, (t.to + attentionBlock - 1) / attentionBlock
+}
+
+// arithmetic is how attention computes: in float32 or in bfloat16. A tile's rows are
+// its tokens' heads of one KV head: row r is token r/group, head r%group. Several
+// threads call it at once, each with its own worker number.
+type arithmetic interface {
+	// rows is the most query rows that a tile should have.
+	rows() int
+	// whole sets the tile's place in dst to its attention over all its blocks.
+	whole(worker int, dst, q tensor.Mat, shape attentionShape, t *tile)
+	// parts makes room for n parts.
+	parts(n int)
+	// part computes the tile's attention over block b alone, as part i.
+	part(worker, i int, q tensor.Mat, shape attentionShape, t *tile, b int)
+	// combine sets the tile's place in dst to parts [lo, hi) combined in order: what
+	// whole would have written, to the last bit.
+	combine(dst tensor.Mat, shape attentionShape, t *tile, lo, hi int)
+}
+
+// attentionScratch is the memory of attend, kept between calls.
+type attentionScratch struct {
+	arithmetic
+	tiles  []tile
+	pieces []piece
+}
+
+// piece is one block of a tile.
+type piece struct{ tile, block int }
+
+func newAttentionScratch(threads int, fast bool) *attentionScratch {
+	if fast {
+		return &attentionScratch{arithmetic: newPackedAttention(threads)}
+	}
+	return &attentionScratch{arithmetic: newFloatAttention(threads)}
+}
+
+// attend sets s.mixed [T, H·E] to the attention of q [T, H·E].
+func (s *scratch) attend(q tensor.Mat, shape attentionShape, stretches []stretch) {
+	if s.attention == nil {
+		s.attention = newAttentionScratch(s.pool.Threads(), s.fast)
+	}
+	s.mixed.Reshape(q.Rows, q.Cols)
+	attend(s.pool, s.attention, s.mixed, q, shape, stretches)
+}
+
 // attend sets dst [T, H·E] to softmax(q·kᵀ)·v for every row of the stretches;
 // Gemma 4 scales by 1. q is [T, H·E].
 func attend(p *tensor.Pool, s *attentionScratch, dst, q tensor.Mat, shape attentionShape, stretches []stretch) {
-	tiles := cutTiles(shape, stretches)
-	group := shape.heads / shape.kvHeads
-	if len(tiles) >= 2*p.Threads() {
-		p.RunWorkers(len(tiles), 1, func(worker, lo, hi int) {
-			w := s.worker(worker)
-			for _, t := range tiles[lo:hi] {
-				w.load(q, shape, t)
-				w.sum.reset((t.hi-t.lo)*group, shape.dim)
-				for b := t.from / attentionBlock; b*attentionBlock < t.to; b++ {
-					w.block(&w.part, t, group, b)
-					w.sum.add(&w.part)
-				}
-				w.sum.store(dst, shape, t)
+	longest, blocks := s.cut(shape, stretches)
+	even := p.Threads() == 1 || longest*2*p.Threads() <= blocks
+	if even || blocks*s.rows()*shape.dim > maxPartValues {
+		p.RunWorkers(len(s.tiles), 1, func(worker, lo, hi int) {
+			for i := lo; i < hi; i++ {
+				s.whole(worker, dst, q, shape, &s.tiles[i])
 			}
 		})
 		return
 	}
-	// Few tiles, as in a step over a long context: share out their blocks as well.
-	type piece struct{ tile, block, part int }
-	var pieces []piece
-	for i, t := range tiles {
-		for b := t.from / attentionBlock; b*attentionBlock < t.to; b++ {
-			pieces = append(pieces, piece{i, b, len(pieces)})
+	// A few long tiles, as in a step over a long context: share out their blocks as well.
+	s.pieces = s.pieces[:0]
+	for i := range s.tiles {
+		for b, end := s.tiles[i].blocks(); b < end; b++ {
+			s.pieces = append(s.pieces, piece{i, b})
 		}
 	}
-	parts := s.parts(len(pieces))
-	p.RunWorkers(len(pieces), 1, func(worker, lo, hi int) {
-		w := s.worker(worker)
-		for _, pc := range pieces[lo:hi] {
-			w.load(q, shape, tiles[pc.tile])
-			w.block(parts[pc.part], tiles[pc.tile], group, pc.block)
+	s.parts(len(s.pieces))
+	p.RunWorkers(len(s.pieces), 1, func(worker, lo, hi int) {
+		for i := lo; i < hi; i++ {
+			s.part(worker, i, q, shape, &s.tiles[s.pieces[i].tile], s.pieces[i].block)
 		}
 	})
-	sum := &s.worker(0).sum
-	for i, t := range tiles {
-		sum.reset((t.hi-t.lo)*group, shape.dim)
-		for len(pieces) > 0 && pieces[0].tile == i {
-			sum.add(parts[pieces[0].part])
-			pieces = pieces[1:]
-		}
-		sum.store(dst, shape, t)
+	at := 0
+	for i := range s.tiles {
+		first, end := s.tiles[i].blocks()
+		s.combine(dst, shape, &s.tiles[i], at, at+end-first)
+		at += end - first
 	}
 }
 
-func cutTiles(shape attentionShape, stretches []stretch) []tile {
-	tokens := max(1, tileRows*shape.kvHeads/shape.heads)
-	var tiles []tile
+// cut makes the tiles, one KV head after the other, so that threads share its keys,
+// and returns how many blocks the longest has and all together.
+func (s *attentionScratch) cut(shape attentionShape, stretches []stretch) (longest, blocks int) {
+	tokens := max(1, s.rows()/shape.group())
+	s.tiles = s.tiles[:0]
 	for i := range stretches {
 		st := &stretches[i]
+		start := len(s.tiles)
 		for lo := st.lo; lo < st.hi; lo += tokens {
 			t := tile{stretch: st, lo: lo, hi: min(lo+tokens, st.hi)}
 			t.from, t.to = st.visible(lo - st.lo)
@@ -104,141 +136,19 @@ func cutTiles(shape attentionShape, stretches []stretch) []tile {
 				from, to := st.visible(r - st.lo)
 				t.from, t.to = min(t.from, from), max(t.to, to)
 			}
-			for t.head = range shape.kvHeads {
-				tiles = append(tiles, t)
+			s.tiles = append(s.tiles, t)
+			first, end := t.blocks()
+			longest, blocks = max(longest, end-first), blocks+(end-first)*shape.kvHeads
+		}
+		for head, n := 1, len(s.tiles)-start; head < shape.kvHeads; head++ {
+			for j := range n {
+				t := s.tiles[start+j]
+				t.head = head
+				s.tiles = append(s.tiles, t)
 			}
 		}
 	}
-	return tiles
-}
-
-// attentionScratch is the memory of attend, kept between calls.
-type attentionScratch struct {
-	workers []*attentionWorker
-	spare   []*partial
-}
-
-func newAttentionScratch(threads int) *attentionScratch {
-	s := &attentionScratch{workers: make([]*attentionWorker, threads)}
-	for i := range s.workers {
-		s.workers[i] = new(attentionWorker)
-	}
-	return s
-}
-
-func (s *attentionScratch) worker(i int) *attentionWorker { return s.workers[i] }
-
-func (s *attentionScratch) parts(n int) []*partial {
-	for len(s.spare) < n {
-		s.spare = append(s.spare, new(partial))
-	}
-	return s.spare[:n]
-}
-
-// partial is the attention of a tile's rows over some of the keys: per row the
-// largest score, the sum of exp(score − max) and the weighted sum of values.
-// A row that saw no key yet has max −Inf.
-type partial struct {
-	max, sum []float32
-	out      tensor.Mat // [rows, E]
-}
-
-func (p *partial) reset(rows, dim int) {
-	p.out.Reshape(rows, dim)
-	if cap(p.max) < rows {
-		p.max, p.sum = make([]float32, rows), make([]float32, rows)
-	}
-	p.max, p.sum = p.max[:rows], p.sum[:rows]
-	for i := range p.max {
-		p.max[i], p.sum[i] = float32(math.Inf(-1)), 0
-	}
-	clear(p.out.Data)
-}
-
-// add combines the next block's part into p.
-func (p *partial) add(next *partial) {
-	for r, m := range next.max {
-		switch {
-		case math.IsInf(float64(m), -1): // no key of the block is visible to this row
-		case math.IsInf(float64(p.max[r]), -1):
-			p.max[r], p.sum[r] = m, next.sum[r]
-			copy(p.out.Row(r), next.out.Row(r))
-		default:
-			top := max(p.max[r], m)
-			mine := float32(math.Exp(float64(p.max[r] - top)))
-			theirs := float32(math.Exp(float64(m - top)))
-			p.max[r], p.sum[r] = top, p.sum[r]*mine+next.sum[r]*theirs
-			kernel.Scale(p.out.Row(r), mine)
-			kernel.AddScaled(p.out.Row(r), next.out.Row(r), theirs)
-		}
-	}
-}
-
-// store writes the finished rows of a tile to their place in dst [T, H·E].
-func (p *partial) store(dst tensor.Mat, shape attentionShape, t tile) {
-	group := shape.heads / shape.kvHeads
-	for r := range p.max {
-		at := (t.head*group + r%group) * shape.dim
-		row := dst.Row(t.lo + r/group)[at : at+shape.dim]
-		copy(row, p.out.Row(r))
-		kernel.Scale(row, 1/p.sum[r])
-	}
-}
-
-// attentionWorker is the memory of one thread.
-type attentionWorker struct {
-	q         tensor.Mat // [rows, E], the tile's queries side by side
-	scores    tensor.Mat // [rows, attentionBlock]
-	part, sum partial
-}
-
-// load copies the tile's queries: row r is token r/group, head r%group of the KV head's group.
-func (w *attentionWorker) load(q tensor.Mat, shape attentionShape, t tile) {
-	group := shape.heads / shape.kvHeads
-	w.q.Reshape((t.hi-t.lo)*group, shape.dim)
-	for r := range w.q.Rows {
-		at := (t.head*group + r%group) * shape.dim
-		copy(w.q.Row(r), q.Row(t.lo + r/group)[at:at+shape.dim])
-	}
-}
-
-// block sets dst to the attention of the loaded tile over key block b.
-func (w *attentionWorker) block(dst *partial, t tile, group, b int) {
-	start := b * attentionBlock
-	from, to := max(t.from, start), min(t.to, start+attentionBlock)
-	rows, dim := w.q.Rows, w.q.Cols
-	w.scores.Reshape(rows, attentionBlock)
-	dst.reset(rows, dim)
-	for p := from; p < to; {
-		k, _, stride, n := t.keys.run(t.head, p, to)
-		kernel.MatMulF32(w.scores.Data[p-start:], attentionBlock, w.q.Data, dim, rows, k, stride, n, dim)
-		p += n
-	}
-	for r := range rows {
-		w.weigh(dst, t, group, start, from, to, r)
-	}
-	for p := from; p < to; {
-		_, v, stride, n := t.keys.run(t.head, p, to)
-		kernel.WeightedSum(dst.out.Data, dim, w.scores.Data[p-start:], attentionBlock, rows, v, stride, n, dim)
-		p += n
-	}
-}
-
-// weigh turns row r's scores of the block at start into weights exp(score − max);
-// keys of [from, to) that the row does not see get 0.
-func (w *attentionWorker) weigh(dst *partial, t tile, group, start, from, to, r int) {
-	row := w.scores.Row(r)
-	lo, hi := t.visible(t.lo - t.stretch.lo + r/group)
-	lo, hi = max(lo, from), min(hi, to)
-	if lo >= hi {
-		clear(row[from-start : to-start])
-		return
-	}
-	seen := row[lo-start : hi-start]
-	dst.max[r] = kernel.Max(seen)
-	dst.sum[r] = kernel.ExpSum(seen, seen, dst.max[r])
-	clear(row[from-start : lo-start])
-	clear(row[hi-start : to-start])
+	return longest, blocks
 }
 
 // attention is the projections and norms of one layer. k and v are nil where the

@@ -34,21 +34,19 @@ func slowAttention(q []float32, keys, values func(position int) []float32, from,
 	return out
 }
 
-// attend equals the definition for grouped heads, windows, pictures that look ahead,
-// contexts of several blocks, and any way of sharing the work out.
+// attend equals the definition, in either precision, for grouped heads, windows,
+// pictures that look ahead, contexts of several blocks, and any way of sharing the
+// work out.
 func TestAttend(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
-	normal := func(n int) []float32 {
+	normal := func(n int) []float32 { // values that bfloat16 can hold
 		v := make([]float32, n)
 		for i := range v {
-			v[i] = float32(random.NormFloat64())
+			v[i] = math.Float32frombits(math.Float32bits(float32(random.NormFloat64())) &^ 0xffff)
 		}
 		return v
 	}
-	for _, c := range []struct {
-		heads, kvHeads, dim, window, context, queries int
-		media                                         []mediaSpan
-	}{
+	for _, c := range []attendCase{
 		{heads: 1, kvHeads: 1, dim: 8, context: 1, queries: 1},
 		{heads: 4, kvHeads: 2, dim: 16, context: 40, queries: 40},
 		{heads: 8, kvHeads: 1, dim: 32, context: 1300, queries: 70},
@@ -56,63 +54,73 @@ func TestAttend(t *testing.T) {
 		{heads: 4, kvHeads: 2, dim: 16, window: 64, context: 700, queries: 90},
 		{heads: 4, kvHeads: 4, dim: 16, window: 16, context: 60, queries: 60, media: []mediaSpan{{lo: 10, hi: 40}}},
 	} {
-		t.Run(fmt.Sprint(c), func(t *testing.T) {
-			shape := attentionShape{c.heads, c.kvHeads, c.dim}
-			config := &TextConfig{LayerTypes: []string{fullAttention}}
-			if c.window > 0 {
-				both := "vision"
-				config = &TextConfig{LayerTypes: []string{slidingAttention}, SlidingWindow: c.window, UseBidirectionalAttention: &both}
+		for _, fast := range []bool{false, true} {
+			t.Run(fmt.Sprint(c, fast), func(t *testing.T) { c.run(t, normal, fast) })
+		}
+	}
+}
+
+type attendCase struct {
+	heads, kvHeads, dim, window, context, queries int
+	media                                         []mediaSpan
+}
+
+func (c attendCase) run(t *testing.T, normal func(int) []float32, fast bool) {
+	shape := attentionShape{c.heads, c.kvHeads, c.dim}
+	config := &TextConfig{LayerTypes: []string{fullAttention}}
+	if c.window > 0 {
+		both := "vision"
+		config = &TextConfig{LayerTypes: []string{slidingAttention}, SlidingWindow: c.window, UseBidirectionalAttention: &both}
+	}
+	seq := &sequence{config: config, prompt: &Prompt{IDs: make([]int32, c.context), media: c.media}}
+	cache := &kvCache{shape: shape, window: c.window, pool: pagePool{}}
+	start := c.context - c.queries
+	ks := tensor.Mat{Rows: c.context, Cols: c.kvHeads * c.dim, Data: normal(c.context * c.kvHeads * c.dim)}
+	vs := tensor.Mat{Rows: c.context, Cols: c.kvHeads * c.dim, Data: normal(c.context * c.kvHeads * c.dim)}
+	cache.put(0, ks.Slice(0, start), vs.Slice(0, start), fast)
+	cache.forget(start)
+	cache.put(start, ks.Slice(start, c.context), vs.Slice(start, c.context), fast)
+	q := tensor.Mat{Rows: c.queries, Cols: c.heads * c.dim, Data: normal(c.queries * c.heads * c.dim)}
+	visible := seq.visible(0, start)
+	var first []float32
+	for _, threads := range []int{1, 3} {
+		pool := tensor.NewPool(threads)
+		defer pool.Close()
+		for _, piece := range []int{c.queries, 7, 1} {
+			dst := tensor.New(q.Rows, q.Cols)
+			for lo := 0; lo < q.Rows; lo += piece {
+				st := stretch{lo: lo, hi: min(lo+piece, q.Rows), keys: cache, visible: seq.visible(0, start+lo)}
+				attend(pool, newAttentionScratch(threads, fast), dst, q, shape, []stretch{st})
 			}
-			seq := &sequence{config: config, prompt: &Prompt{IDs: make([]int32, c.context), media: c.media}}
-			cache := &kvCache{shape: shape, window: c.window, pool: pagePool{}}
-			start := c.context - c.queries
-			var ks, vs [][]float32
-			for p := range c.context {
-				ks, vs = append(ks, normal(c.kvHeads*c.dim)), append(vs, normal(c.kvHeads*c.dim))
-				cache.put(p, ks[p], vs[p])
-				if p == start-1 {
-					cache.forget(start)
+			if first == nil {
+				first = dst.Data
+			}
+			if !slices.Equal(dst.Data, first) {
+				t.Fatalf("%d threads, %d queries at a time: other bits", threads, piece)
+			}
+		}
+	}
+	for r := range q.Rows {
+		from, to := visible(r)
+		for h := range c.heads {
+			g := h / (c.heads / c.kvHeads)
+			head := func(rows tensor.Mat) func(int) []float32 {
+				return func(p int) []float32 { return rows.Row(p)[g*c.dim : (g+1)*c.dim] }
+			}
+			want := slowAttention(q.Row(r)[h*c.dim:(h+1)*c.dim], head(ks), head(vs), from, to)
+			// Scores are sums of dim products and reach about 20: their rounding moves a
+			// weight by 20·dim·2⁻²⁴ of itself; values are of order 1.
+			bound := 4 * 20 * float64(c.dim+8) * 0x1p-24
+			if fast { // a weight is off by 2⁻⁹ as bfloat16 and by 2⁻¹³ before, the sum too; |v| < 5
+				bound += 2 * 5 * (0x1p-9 + 0x1p-13)
+			}
+			for e, w := range want {
+				got := float64(first[r*q.Cols+h*c.dim+e])
+				if !(math.Abs(got-w) <= bound) {
+					t.Fatalf("query %d, head %d, value %d: got %g, want %g", r, h, e, got, w)
 				}
 			}
-			q := tensor.Mat{Rows: c.queries, Cols: c.heads * c.dim, Data: normal(c.queries * c.heads * c.dim)}
-			visible := seq.visible(0, start)
-			var first []float32
-			for _, threads := range []int{1, 3} {
-				pool := tensor.NewPool(threads)
-				defer pool.Close()
-				for _, piece := range []int{c.queries, 7, 1} {
-					dst := tensor.New(q.Rows, q.Cols)
-					for lo := 0; lo < q.Rows; lo += piece {
-						st := stretch{lo: lo, hi: min(lo+piece, q.Rows), keys: cache, visible: seq.visible(0, start+lo)}
-						attend(pool, newAttentionScratch(threads), dst, q, shape, []stretch{st})
-					}
-					if first == nil {
-						first = dst.Data
-					}
-					if !slices.Equal(dst.Data, first) {
-						t.Fatalf("%d threads, %d queries at a time: other bits", threads, piece)
-					}
-				}
-			}
-			for r := range q.Rows {
-				from, to := visible(r)
-				for h := range c.heads {
-					g := h / (c.heads / c.kvHeads)
-					head := func(rows [][]float32) func(int) []float32 {
-						return func(p int) []float32 { return rows[p][g*c.dim : (g+1)*c.dim] }
-					}
-					want := slowAttention(q.Row(r)[h*c.dim:(h+1)*c.dim], head(ks), head(vs), from, to)
-					for e, w := range want {
-						got := float64(first[r*q.Cols+h*c.dim+e])
-						// Scores are sums of dim products and reach about 20: their rounding
-						// moves a weight by 20·dim·2⁻²⁴ of itself; values are of order 1.
-						if bound := 4 * 20 * float64(c.dim+8) * 0x1p-24; !(math.Abs(got-w) <= bound) {
-							t.Fatalf("query %d, head %d, value %d: got %g, want %g", r, h, e, got, w)
-						}
-					}
-				}
-			}
-		})
+		}
 	}
 }
 
@@ -120,8 +128,9 @@ func TestAttend(t *testing.T) {
 func TestCacheForgets(t *testing.T) {
 	pool := pagePool{}
 	c := &kvCache{shape: attentionShape{1, 1, 4}, window: 100, pool: pool}
+	row := func(v int) tensor.Mat { return tensor.Mat{Rows: 1, Cols: 4, Data: []float32{float32(v), 0, 0, 0}} }
 	for p := range 2000 {
-		c.put(p, []float32{float32(p), 0, 0, 0}, []float32{float32(-p), 0, 0, 0})
+		c.put(p, row(p), row(-p), false)
 		c.forget(p + 1)
 		if most := int64((100+2*pageKeys)/pageKeys) * 2 * 4 * 4 * pageKeys; c.bytes() > most {
 			t.Fatalf("position %d: %d bytes held, at most %d expected", p, c.bytes(), most)
@@ -139,6 +148,31 @@ func TestCacheForgets(t *testing.T) {
 	c.release()
 	if c.bytes() != 0 {
 		t.Error("a released cache holds memory")
+	}
+}
+
+// A page that a sequence gives back holds nothing of it for the next one: what a slot
+// held before it is written must not matter, even NaN.
+func TestPackedPagesAreClean(t *testing.T) {
+	shape := attentionShape{heads: 1, kvHeads: 1, dim: 4}
+	pool := pagePool{}
+	nan := float32(math.NaN())
+	c := &kvCache{shape: shape, pool: pool}
+	rows := tensor.New(pageKeys, 4)
+	for i := range rows.Data {
+		rows.Data[i] = nan
+	}
+	c.put(0, rows, rows, true)
+	c.release()
+	one := tensor.Mat{Rows: 1, Cols: 4, Data: []float32{1, 2, 3, 4}}
+	c = &kvCache{shape: shape, pool: pool}
+	c.put(0, one, one, true)
+	dst := tensor.New(1, 4)
+	p := tensor.NewPool(1)
+	defer p.Close()
+	attend(p, newAttentionScratch(1, true), dst, one, shape, []stretch{{lo: 0, hi: 1, keys: c, visible: func(int) (int, int) { return 0, 1 }}})
+	if !slices.Equal(dst.Data, one.Data) {
+		t.Errorf("one key of value %v: got %v", one.Data, dst.Data)
 	}
 }
 

@@ -1,26 +1,51 @@
 package model
 
+import (
+	"facet/internal/kernel"
+	"facet/internal/tensor"
+)
+
 // pageKeys is the number of positions in one page of the KV cache. Pages start at
 // multiples of it, so a block of attentionBlock keys is a whole number of pages.
-const pageKeys = 128
+const pageKeys = kernel.PageKeys
 
-// kvPage holds keys and values of pageKeys consecutive positions: [K, pageKeys, E] each.
+// kvPage holds keys and values of pageKeys consecutive positions for all KV heads:
+// either in float32, [K, pageKeys, E] each, or packed in bfloat16, K of kernel's pages.
 type kvPage struct {
-	k, v []float32
+	k, v   []float32
+	packed []uint16
 }
 
-// pagePool keeps the pages that finished sequences and sliding windows gave back, by size.
-type pagePool map[int][]kvPage
+func (p *kvPage) bytes() int64 { return 4*int64(len(p.k)+len(p.v)) + 2*int64(len(p.packed)) }
 
-func (p pagePool) take(size int) kvPage {
-	if free := p[size]; len(free) > 0 {
-		p[size] = free[:len(free)-1]
-		return free[len(free)-1]
+// pagePool keeps the pages that finished sequences and sliding windows gave back.
+type pagePool map[pageKind][]kvPage
+
+// pageKind is what pages must have in common to stand in for each other.
+type pageKind struct {
+	values int // of keys in float32, or of everything packed
+	packed bool
+}
+
+func (p *kvPage) kind() pageKind {
+	return pageKind{len(p.k) + len(p.packed), p.packed != nil}
+}
+
+func (p pagePool) take(kind pageKind) kvPage {
+	if free := p[kind]; len(free) > 0 {
+		page := free[len(free)-1]
+		p[kind] = free[:len(free)-1]
+		// Slots that are not written yet are multiplied by weights of 0, which must give 0.
+		clear(page.packed)
+		return page
 	}
-	return kvPage{k: make([]float32, size), v: make([]float32, size)}
+	if kind.packed {
+		return kvPage{packed: make([]uint16, kind.values)}
+	}
+	return kvPage{k: make([]float32, kind.values), v: make([]float32, kind.values)}
 }
 
-func (p pagePool) give(page kvPage) { p[len(page.k)] = append(p[len(page.k)], page) }
+func (p pagePool) give(page kvPage) { p[page.kind()] = append(p[page.kind()], page) }
 
 // kvCache holds one layer's keys and values of one sequence, after norms and
 // rotation. A sliding layer's cache gives back every page that its window has
@@ -33,28 +58,58 @@ type kvCache struct {
 	pages  []kvPage
 }
 
-// put stores the keys and values [K·E] of a position. Positions come in order.
-func (c *kvCache) put(position int, k, v []float32) {
-	i := position/pageKeys - c.first
-	if i == len(c.pages) {
-		c.pages = append(c.pages, c.pool.take(c.shape.kvHeads*pageKeys*c.shape.dim))
-	}
-	page, slot, dim := c.pages[i], position%pageKeys, c.shape.dim
-	for g := range c.shape.kvHeads {
-		at := (g*pageKeys + slot) * dim
-		copy(page.k[at:at+dim], k[g*dim:])
-		copy(page.v[at:at+dim], v[g*dim:])
+// put stores the keys and values [n, K·E] of the positions from position on, packed
+// in bfloat16 or in float32. Positions come in order.
+func (c *kvCache) put(position int, k, v tensor.Mat, packed bool) {
+	for r := 0; r < k.Rows; {
+		i, slot := (position+r)/pageKeys-c.first, (position+r)%pageKeys
+		n := min(k.Rows-r, pageKeys-slot)
+		if i == len(c.pages) {
+			c.pages = append(c.pages, c.pool.take(pageKind{c.shape.pageValues(packed), packed}))
+		}
+		c.pages[i].put(c.shape, slot, k.Slice(r, r+n), v.Slice(r, r+n))
+		r += n
 	}
 }
 
-// run returns the keys and values of head g from position lo on: as many as lie
-// in one piece before hi, dim values each, stride values apart.
+// pageValues is the size of a page by its kind.
+func (s attentionShape) pageValues(packed bool) int {
+	if packed {
+		return s.kvHeads * kernel.PageLen(s.dim)
+	}
+	return s.kvHeads * pageKeys * s.dim
+}
+
+// put stores keys and values [n, K·E] in slots [slot, slot+n).
+func (p *kvPage) put(shape attentionShape, slot int, k, v tensor.Mat) {
+	dim := shape.dim
+	for g := range shape.kvHeads {
+		if p.packed != nil {
+			kernel.PutKeys(p.head(shape, g), slot, k.Data[g*dim:], k.Cols, v.Data[g*dim:], v.Cols, k.Rows, dim)
+			continue
+		}
+		for r := range k.Rows {
+			at := (g*pageKeys + slot + r) * dim
+			copy(p.k[at:at+dim], k.Row(r)[g*dim:])
+			copy(p.v[at:at+dim], v.Row(r)[g*dim:])
+		}
+	}
+}
+
+// head is KV head g's part of a packed page.
+func (p *kvPage) head(shape attentionShape, g int) []uint16 {
+	n := kernel.PageLen(shape.dim)
+	return p.packed[g*n : (g+1)*n]
+}
+
 func (c *kvCache) run(g, lo, hi int) (k, v []float32, stride, n int) {
 	page, slot, dim := c.pages[lo/pageKeys-c.first], lo%pageKeys, c.shape.dim
 	n = min(hi-lo, pageKeys-slot)
 	from, to := (g*pageKeys+slot)*dim, (g*pageKeys+slot+n)*dim
 	return page.k[from:to], page.v[from:to], dim, n
 }
+
+func (c *kvCache) page(g, i int) []uint16 { return c.pages[i-c.first].head(c.shape, g) }
 
 // forget gives back the pages that no query at next or later can see.
 func (c *kvCache) forget(next int) {
@@ -78,5 +133,9 @@ func (c *kvCache) release() {
 
 // bytes is the memory the cache holds now.
 func (c *kvCache) bytes() int64 {
-	return int64(len(c.pages)) * 2 * 4 * int64(c.shape.kvHeads*pageKeys*c.shape.dim)
+	var n int64
+	for i := range c.pages {
+		n += c.pages[i].bytes()
+	}
+	return n
 }

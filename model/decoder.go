@@ -218,18 +218,14 @@ func (l *layer) attend(s *scratch, d *decoder, i int, h tensor.Mat, ranges []row
 	if c.ownsKV(i) {
 		rotateHeads(s, k, a.shape.dim, s.cos[kind], s.sin[kind])
 		for _, g := range ranges {
-			cache := g.seq.caches[i]
-			for row := g.lo; row < g.hi; row++ {
-				cache.put(g.start+row-g.lo, k.Row(row), v.Row(row))
-			}
+			g.seq.caches[i].put(g.start, k.Slice(g.lo, g.hi), v.Slice(g.lo, g.hi), s.fast)
 		}
 	}
 	stretches := make([]stretch, len(ranges))
 	for n, g := range ranges {
 		stretches[n] = stretch{lo: g.lo, hi: g.hi, keys: g.seq.caches[c.kvSource(i)], visible: g.seq.visible(i, g.start)}
 	}
-	s.mixed.Reshape(q.Rows, q.Cols)
-	attend(s.pool, s.attention, s.mixed, q, a.shape, stretches)
+	s.attend(q, a.shape, stretches)
 	out := a.o.apply(s, &s.h, s.mixed) // [T, D]
 	s.trace(a.name, ".o_proj", out)
 	s.trace(a.name, "", out)

@@ -7,10 +7,11 @@ import "facet/internal/tensor"
 // the step of the same name in the next layer.
 type scratch struct {
 	pool      *tensor.Pool
-	attention *attentionScratch
+	attention *attentionScratch // made by the first attend
 
 	x, h, norm  tensor.Mat // residual stream, branch, normed input
 	q, k, v     tensor.Mat
+	packed      rowPages
 	mixed       tensor.Mat // attention output before o_proj
 	gate, up    tensor.Mat
 	clipped     tensor.Mat
@@ -31,9 +32,7 @@ type scratch struct {
 	item   int // which picture of the prompt a tower is running on
 }
 
-func newScratch(pool *tensor.Pool) *scratch {
-	return &scratch{pool: pool, attention: newAttentionScratch(pool.Threads())}
-}
+func newScratch(pool *tensor.Pool) *scratch { return &scratch{pool: pool} }
 
 // Tracer receives named activations in the order they are computed. Names are the
 // module paths of the transformers implementation; data is [rows, cols] and only

@@ -103,9 +103,13 @@ func (l *visionLayer) forward(s *scratch, x tensor.Mat, all []stretch, eps float
 	q, k, v := a.project(s, h, eps)
 	rotateAxes(s, q, a.shape.dim)
 	rotateAxes(s, k, a.shape.dim)
-	all[0].keys = rowKeys{k, v, a.shape.dim}
-	s.mixed.Reshape(q.Rows, q.Cols)
-	attend(s.pool, s.attention, s.mixed, q, a.shape, all)
+	if s.fast {
+		s.packed.pack(s.pool, a.shape, k, v)
+		all[0].keys = &s.packed
+	} else {
+		all[0].keys = rowKeys{k, v, a.shape.dim}
+	}
+	s.attend(q, a.shape, all)
 	h = a.o.apply(s, &s.h, s.mixed) // [P, Dv]
 	s.trace(a.name, ".o_proj", h)
 	s.trace(a.name, "", h)
@@ -172,4 +176,37 @@ type rowKeys struct {
 func (r rowKeys) run(g, lo, hi int) (k, v []float32, stride, n int) {
 	from, to := lo*r.k.Cols+g*r.dim, (hi-1)*r.k.Cols+(g+1)*r.dim
 	return r.k.Data[from:to], r.v.Data[from:to], r.k.Cols, hi - lo
+}
+
+// rowPages are keys and values of rows, packed: [K, pages].
+type rowPages struct {
+	values      []uint16
+	pages, size int // pages of a head, and values of a page
+}
+
+// pack fills r with keys and values [P, K·E], heads side by side.
+func (r *rowPages) pack(p *tensor.Pool, shape attentionShape, k, v tensor.Mat) {
+	r.pages, r.size = (k.Rows+pageKeys-1)/pageKeys, kernel.PageLen(shape.dim)
+	n := shape.kvHeads * r.pages * r.size
+	if cap(r.values) < n {
+		r.values = make([]uint16, n)
+	}
+	r.values = r.values[:n]
+	p.Run(shape.kvHeads*r.pages, 4, func(lo, hi int) {
+		for i := lo; i < hi; i++ {
+			g, row := i/r.pages, i%r.pages*pageKeys
+			page := r.page(g, i%r.pages)
+			rows := min(pageKeys, k.Rows-row)
+			if rows < pageKeys {
+				clear(page) // keys past the last have weight 0, and must not be NaN
+			}
+			at := row*k.Cols + g*shape.dim
+			kernel.PutKeys(page, 0, k.Data[at:], k.Cols, v.Data[at:], v.Cols, rows, shape.dim)
+		}
+	})
+}
+
+func (r *rowPages) page(g, i int) []uint16 {
+	at := (g*r.pages + i) * r.size
+	return r.values[at : at+r.size]
 }
