@@ -122,17 +122,26 @@ func TestRunBadItemsAmongGood(t *testing.T) {
 	}
 }
 
-// Equal files at two paths are two items with one id.
+// Equal files at two paths are two items with one id, which draw alike wherever they stand.
 func TestRunEqualFiles(t *testing.T) {
 	copied := put(t, t.TempDir(), "copy.png", read(t, page("00")))
-	results, _ := collect(t, newOCR(t, nil), items(page("00"), copied))
-	a, b := *results[0].Record, *results[1].Record
-	if a.Source.Path == b.Source.Path || a.ID != b.ID {
-		t.Errorf("got %s at %s and %s at %s", a.ID, a.Source.Path, b.ID, b.Source.Path)
-	}
-	b.Source.Path = a.Source.Path
-	if diff := cmp.Diff(a, b); diff != "" {
-		t.Errorf("records of equal files differ:\n%s", diff)
+	text := map[job.Options]string{}
+	for _, o := range []job.Options{{}, {Temperature: 3, Seed: 1, MaxTokens: 20}, {Temperature: 3, Seed: 2, MaxTokens: 20}} {
+		results, _ := collect(t, newOCR(t, func(s *Settings) { s.Options = o }), items(page("00"), "missing", copied))
+		a, b := *results[0].Record, *results[2].Record
+		if a.Source.Path == b.Source.Path || a.ID != b.ID {
+			t.Errorf("got %s at %s and %s at %s", a.ID, a.Source.Path, b.ID, b.Source.Path)
+		}
+		b.Source.Path = a.Source.Path
+		if diff := cmp.Diff(a, b); diff != "" {
+			t.Errorf("%+v: records of equal files differ:\n%s", o, diff)
+		}
+		for other, t2 := range text {
+			if a.Text == t2 {
+				t.Errorf("%+v and %+v give the same text", o, other)
+			}
+		}
+		text[o] = a.Text
 	}
 }
 

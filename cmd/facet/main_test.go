@@ -20,6 +20,7 @@ import (
 
 	"facet/fixtures"
 	"facet/fixtures/sparse"
+	"facet/internal/kernel"
 )
 
 var update = flag.Bool("update", false, "rewrite the recorded output in testdata/script")
@@ -44,8 +45,11 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Condition: func(name string) (bool, error) {
-			if name == "root" { // reads what permissions forbid
+			switch name {
+			case "root": // reads what permissions forbid
 				return os.Geteuid() == 0, nil
+			case "portable": // kernels, which are slow
+				return kernel.Name() == "portable", nil
 			}
 			return false, errors.New("no condition " + name)
 		},
