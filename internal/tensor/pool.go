@@ -20,6 +20,8 @@ type Pool struct {
 	closed   bool
 	current  atomic.Pointer[job]
 	finished chan struct{} // wakes the caller when it sleeps until the last piece is done
+
+	buffers buffers
 }
 
 // worker is one waiting thread.
