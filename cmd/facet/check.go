@@ -15,6 +15,9 @@ type checkCommand struct {
 	JSON      bool    `help:"One JSON object for each case."`
 }
 
+// Validate is called by kong once the flags are read.
+func (c *checkCommand) Validate() error { return checkThreads(c.Threads) }
+
 func (c *checkCommand) Run(s *streams) error {
 	if _, err := os.Stat(c.Dir); err != nil {
 		return err

@@ -274,21 +274,31 @@ func writePNG(path string, img *vision.Image) error {
 
 type inspectMemory struct {
 	bindFlags
-	Context   int  `help:"Positions of a sequence: prompt and reply." default:"8192"`
+	Context   int  `help:"Positions of a sequence: prompt and reply. Default: 8192, or the checkpoint's if that is less." placeholder:"N"`
 	Sequences int  `help:"Sequences at once." default:"1"`
 	Budget    int  `help:"Soft tokens of an image." default:"1120"`
 	JSON      bool `help:"Print one JSON object."`
 }
 
 func (c *inspectMemory) Run(s *streams) error {
-	if c.Context < 1 || c.Sequences < 1 || c.Budget < 1 {
+	if c.Context < 0 || c.Sequences < 1 || c.Budget < 1 {
 		return usageError("--context, --sequences and --budget must be at least 1")
+	}
+	if most := 1_000_000; c.Sequences > most || c.Budget > most {
+		return usageError(fmt.Sprintf("--sequences and --budget must be at most %d", most))
 	}
 	m, err := c.bind()
 	if err != nil {
 		return err
 	}
 	defer m.Close()
+	most := m.Config().TextConfig.MaxPositionEmbeddings
+	if c.Context > most {
+		return usageError(fmt.Sprintf("--context %d: the checkpoint's is %d", c.Context, most))
+	}
+	if c.Context == 0 {
+		c.Context = min(8192, most)
+	}
 	r := m.Memory(c.Context, c.Sequences, c.Budget)
 	if c.JSON {
 		return printJSON(s.out, r)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 
@@ -14,6 +15,17 @@ type modelFlags struct {
 	Precision string `help:"exact: float32 products. fast: bfloat16 and int8. auto: fast for quantised weights." enum:"auto,exact,fast" default:"auto"`
 }
 
+// Validate is called by kong once the flags are read.
+func (f *modelFlags) Validate() error { return checkThreads(f.Threads) }
+
+// checkThreads refuses numbers that are no use on any machine.
+func checkThreads(n int) error {
+	if most := 1024; n < 0 || n > most {
+		return fmt.Errorf("--threads must be from 1 to %d", most)
+	}
+	return nil
+}
+
 // path returns the checkpoint's folder.
 func (f *modelFlags) path() (string, error) {
 	if f.Model != "" {
@@ -24,9 +36,6 @@ func (f *modelFlags) path() (string, error) {
 
 // open opens the checkpoint.
 func (f *modelFlags) open() (*model.Model, error) {
-	if f.Threads < 0 {
-		return nil, usageError("--threads must not be negative")
-	}
 	path, err := f.path()
 	if err != nil {
 		return nil, err
