@@ -214,6 +214,11 @@ func (c *Config) validate() error {
 			return fmt.Errorf("vision_config: %w", err)
 		}
 	}
+	if a := c.AudioConfig; a != nil {
+		if err := a.validate(); err != nil {
+			return fmt.Errorf("audio_config: %w", err)
+		}
+	}
 	p := &c.Processor.ImageProcessor
 	if v := c.VisionConfig; v != nil && (p.PatchSize != 0 && p.PatchSize != v.PatchSize || p.PoolingKernelSize != 0 && p.PoolingKernelSize != v.PoolingKernelSize) {
 		return FormatError("processor_config.json and vision_config disagree on patch_size or pooling_kernel_size")
@@ -375,6 +380,21 @@ func (v *VisionConfig) validate() error {
 		return FormatError(fmt.Sprintf("rms_norm_eps is %g", v.RMSNormEps))
 	}
 	return v.RopeParameters.validate()
+}
+
+func (a *AudioConfig) validate() error {
+	values := []bounded{
+		{"hidden_size", a.HiddenSize, 1, 1 << 16},
+		{"num_hidden_layers", a.NumHiddenLayers, 1, 1024},
+		{"num_attention_heads", a.NumAttentionHeads, 1, 1024},
+		{"conv_kernel_size", a.ConvKernelSize, 1, 1024},
+		{"output_proj_dims", a.OutputProjDims, 1, 1 << 16},
+		{"the number of subsampling_conv_channels", len(a.SubsamplingConvChannels), 1, 8},
+	}
+	for _, n := range a.SubsamplingConvChannels {
+		values = append(values, bounded{"subsampling_conv_channels", n, 1, 1 << 16})
+	}
+	return checkBounds(values)
 }
 
 // Sliding reports whether layer i attends within the sliding window only.

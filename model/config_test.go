@@ -55,6 +55,8 @@ func TestConfigRefuses(t *testing.T) {
 		{"", m{"model_type": nil}, "model_type is missing", false},
 		{"", m{"model_type": "gemma4_unified"}, "not supported yet", true},
 		{"text_config", m{"hidden_size": 0}, "hidden_size is 0", false},
+		{"audio_config", m{"num_hidden_layers": 1 << 30}, "audio_config: num_hidden_layers is 1073741824", false},
+		{"audio_config", m{"subsampling_conv_channels": []int{128, 0}}, "subsampling_conv_channels is 0", false},
 		{"text_config", m{"hidden_size": 1 << 30}, "hidden_size", false},
 		{"text_config", m{"num_attention_heads": 3}, "no multiple", false},
 		{"text_config", m{"num_hidden_layers": 7}, "layer_types has", false},

@@ -3,18 +3,13 @@ package model
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 
 	"facet/internal/tensor"
-	"facet/internal/weights"
-	"facet/internal/weights/safetensors"
 	"facet/model/chat"
 	"facet/model/tokenizer"
 	"facet/vision"
@@ -22,6 +17,9 @@ import (
 
 // Options say how a checkpoint is opened.
 type Options struct {
+	// MMProj is the file with the towers of a GGUF file; "" means the one beside it that
+	// fits, if there is one.
+	MMProj string
 	// Threads is the number of threads that compute; 0 means one for each CPU.
 	Threads int
 	// EncoderCache bounds the soft tokens of pictures that are kept for being asked
@@ -37,13 +35,11 @@ type Options struct {
 // Model is an open checkpoint. It is safe for concurrent use; calls that compute
 // take turns, since each uses all threads.
 type Model struct {
+	checkpoint
 	path      string
-	config    *Config
-	tokenizer *tokenizer.Tokenizer
+	tokenizer *tokenizer.Tokenizer // nil for a file without a vocabulary
 	ids       specialIDs
-	chat      bool // the checkpoint has a chat template
 
-	source  weights.Source
 	unused  []string // tensors that the file holds and the model does not read
 	decoder *decoder
 	vision  *visionTower // nil in a checkpoint without one
@@ -58,11 +54,12 @@ type Model struct {
 	hash func() (string, error)
 }
 
-// Open opens the checkpoint in the folder path: config.json, tokenizer.json and
-// safetensors weights, which stay in the memory map. It binds every tensor by name
-// and shape, and fails if one is missing, misshapen or unknown.
+// Open opens the checkpoint at path: a folder with config.json, tokenizer.json and
+// safetensors weights, or a GGUF file, with its towers in an mmproj file. Weights stay
+// in the memory map. It binds every tensor by name and shape, and fails if one is
+// missing, misshapen or unknown.
 func Open(path string, o Options) (*Model, error) {
-	m, err := Bind(path)
+	m, err := bind(path, o.MMProj)
 	if err != nil {
 		return nil, err
 	}
@@ -75,58 +72,20 @@ func Open(path string, o Options) (*Model, error) {
 
 // Bind opens a checkpoint as Open does, but reads no weight and no tokenizer: what
 // it returns answers questions about shapes and sizes and computes nothing.
-func Bind(path string) (*Model, error) {
-	if err := checkFolder(path); err != nil {
-		return nil, err
-	}
-	config, err := loadConfig(path)
+func Bind(path string) (*Model, error) { return bind(path, "") }
+
+func bind(path, mmproj string) (*Model, error) {
+	c, err := openCheckpoint(path, mmproj)
 	if err != nil {
 		return nil, err
 	}
-	source, err := safetensors.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	m := &Model{path: path, config: config, source: source, chat: hasChatTemplate(path)}
+	m := &Model{path: path, checkpoint: *c}
 	m.hash = sync.OnceValues(m.hashFiles)
 	if err := m.bind(); err != nil {
-		source.Close()
+		m.source.Close()
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return m, nil
-}
-
-// checkFolder gives the errors that a folder without config.json, or a file, deserves.
-func checkFolder(path string) error {
-	info, err := os.Stat(path)
-	if err != nil {
-		return err
-	}
-	if !info.IsDir() {
-		if err := weights.Sniff(path); err != nil {
-			return err
-		}
-		return fmt.Errorf("%s: %w", path, FormatError("a checkpoint is a folder with config.json, tokenizer.json and safetensors files"))
-	}
-	if _, err := os.Stat(filepath.Join(path, "config.json")); errors.Is(err, fs.ErrNotExist) {
-		if files, _ := filepath.Glob(filepath.Join(path, "*.gguf")); len(files) > 0 {
-			return weights.SniffName(files[0])
-		}
-		return fmt.Errorf("%s: %w", path, FormatError("no config.json in this folder: not a checkpoint"))
-	}
-	return nil
-}
-
-// hasChatTemplate reports whether the folder brings a chat template. Its text is not
-// read: facet renders Gemma 4's templates itself.
-func hasChatTemplate(dir string) bool {
-	if _, err := os.Stat(filepath.Join(dir, "chat_template.jinja")); err == nil {
-		return true
-	}
-	var c struct {
-		ChatTemplate any `json:"chat_template"`
-	}
-	return readJSON(filepath.Join(dir, "tokenizer_config.json"), &c) == nil && c.ChatTemplate != nil
 }
 
 // bind asks the file for every tensor of the model.
@@ -148,12 +107,12 @@ func (m *Model) bind() error {
 // load reads what Bind left: the tokenizer and the small vectors, and starts the threads.
 func (m *Model) load(o Options) error {
 	var err error
-	if m.tokenizer, err = tokenizer.Open(filepath.Join(m.path, "tokenizer.json")); err != nil {
+	if m.tokenizer, err = m.readTokenizer(); err != nil {
 		return err
 	}
 	c := m.config
-	if n := m.tokenizer.Size(); n > c.TextConfig.VocabSize {
-		return fmt.Errorf("%s: %w", m.path, FormatError(fmt.Sprintf("tokenizer.json has %d tokens for a vocab_size of %d", n, c.TextConfig.VocabSize)))
+	if m.tokenizer != nil && m.tokenizer.Size() > c.TextConfig.VocabSize {
+		return fmt.Errorf("%s: %w", m.path, FormatError(fmt.Sprintf("the tokenizer has %d tokens for a vocab_size of %d", m.tokenizer.Size(), c.TextConfig.VocabSize)))
 	}
 	if m.ids, err = resolveIDs(m.tokenizer, c); err != nil {
 		return fmt.Errorf("%s: %w", m.path, err)
@@ -192,13 +151,17 @@ func (m *Model) Close() error {
 	return m.source.Close()
 }
 
-// Path is the folder the checkpoint was opened from.
+// Path is the folder or the file the checkpoint was opened from.
 func (m *Model) Path() string { return m.path }
+
+// Folder is the folder that the checkpoint's files are in.
+func (m *Model) Folder() string { return folderOf(m.path) }
 
 // Config returns the checkpoint's configuration, which must not be changed.
 func (m *Model) Config() *Config { return m.config }
 
-// Tokenizer returns the checkpoint's tokenizer; nil after Bind.
+// Tokenizer returns the checkpoint's tokenizer; nil after Bind, and where a GGUF file
+// has no vocabulary.
 func (m *Model) Tokenizer() *tokenizer.Tokenizer { return m.tokenizer }
 
 // Threads is the number of threads that compute.
@@ -239,14 +202,13 @@ func (m *Model) Budget() int {
 }
 
 // SHA256 identifies the checkpoint: the hex SHA-256 over the SHA-256 sums of
-// config.json, tokenizer.json and the weight files, in this order. It reads all of
+// config.json and tokenizer.json, where there are such, and the weight files, in this order. It reads all of
 // them once, which takes about a second for each gigabyte.
 func (m *Model) SHA256() (string, error) { return m.hash() }
 
 func (m *Model) hashFiles() (string, error) {
-	files := []string{filepath.Join(m.path, "config.json"), filepath.Join(m.path, "tokenizer.json")}
 	whole := sha256.New()
-	for _, name := range append(files, m.source.Files()...) {
+	for _, name := range slices.Concat(m.beside, m.source.Files()) {
 		f, err := os.Open(name)
 		if err != nil {
 			return "", err
@@ -267,6 +229,9 @@ func (m *Model) hashFiles() (string, error) {
 type SoftTokens struct {
 	Rows, Width int
 	Values      []float32
+
+	hash sync.Once
+	sum  [32]byte
 }
 
 // EncodeImage runs the vision tower on one picture. It fails if the checkpoint has

@@ -49,6 +49,9 @@ func (p *Prompt) ImageTokens() int {
 // control spans stands for images[i] and becomes <|image>, its soft tokens and
 // <image|>; their numbers must be equal.
 func (m *Model) ChatPrompt(spans []chat.Span, images []*SoftTokens) (*Prompt, error) {
+	if m.tokenizer == nil {
+		return nil, errNoVocabulary
+	}
 	ids, err := chat.Encode(m.tokenizer, spans, nil)
 	if err != nil {
 		return nil, err
@@ -59,12 +62,18 @@ func (m *Model) ChatPrompt(spans []chat.Span, images []*SoftTokens) (*Prompt, er
 // RawPrompt turns a text in which control tokens count into a prompt; <|image|> marks
 // the places of the images. Nothing is added, not even <bos>.
 func (m *Model) RawPrompt(text string, images []*SoftTokens) (*Prompt, error) {
+	if m.tokenizer == nil {
+		return nil, errNoVocabulary
+	}
 	return m.expand(m.tokenizer.EncodeSpecial(text, nil), images)
 }
 
 // CompletionPrompt is the prompt of a checkpoint without a chat template: <bos>, the
 // images, and the text, in which no control token counts.
 func (m *Model) CompletionPrompt(text string, images []*SoftTokens) (*Prompt, error) {
+	if m.tokenizer == nil {
+		return nil, errNoVocabulary
+	}
 	ids := []int32{m.ids.bos}
 	for range images {
 		ids = append(ids, m.ids.image)

@@ -13,13 +13,17 @@ type specialIDs struct {
 	pad, bos             int32
 	image, video, audio  int32 // soft tokens; −1 where the vocabulary lacks one
 	imageBegin, imageEnd int32
+	turnEnd              int32   // −1 where the vocabulary lacks it
 	end                  []int32 // every id that ends a reply
 }
 
-// resolveIDs looks the control tokens up in the tokenizer. A checkpoint with a
-// vision tower must have those of pictures.
+// resolveIDs looks the control tokens up in the tokenizer, which may be nil. A
+// checkpoint with a vision tower must have those of pictures.
 func resolveIDs(t *tokenizer.Tokenizer, c *Config) (specialIDs, error) {
 	find := func(token string) int32 {
+		if t == nil {
+			return -1
+		}
 		if id, ok := t.ID(token); ok {
 			return id
 		}
@@ -28,13 +32,13 @@ func resolveIDs(t *tokenizer.Tokenizer, c *Config) (specialIDs, error) {
 	ids := specialIDs{
 		pad: c.TextConfig.PadTokenID, bos: find("<bos>"),
 		image: find("<|image|>"), video: find("<|video|>"), audio: find("<|audio|>"),
-		imageBegin: find("<|image>"), imageEnd: find("<image|>"),
+		imageBegin: find("<|image>"), imageEnd: find("<image|>"), turnEnd: find("<turn|>"),
 	}
 	if ids.bos < 0 {
 		ids.bos = c.TextConfig.BOSTokenID
 	}
-	if c.VisionConfig != nil && (ids.image < 0 || ids.imageBegin < 0 || ids.imageEnd < 0) {
-		return ids, FormatError("tokenizer.json lacks <|image>, <|image|> or <image|>, which a checkpoint with a vision tower needs")
+	if t != nil && c.VisionConfig != nil && (ids.image < 0 || ids.imageBegin < 0 || ids.imageEnd < 0) {
+		return ids, FormatError("the tokenizer lacks <|image>, <|image|> or <image|>, which a checkpoint with a vision tower needs")
 	}
 	// What the files name, and by string what a converted checkpoint may have lost:
 	// the end of a turn, and the place where a tool's answer is waited for.

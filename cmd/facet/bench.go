@@ -67,7 +67,7 @@ func (c *benchCommand) Run(ctx context.Context, s *streams) error {
 		return usageError(err.Error())
 	}
 	start := time.Now()
-	m, err := model.Open(path, model.Options{Threads: c.Threads, Precision: precision, EncoderCache: -1})
+	m, err := model.Open(path, model.Options{MMProj: c.MMProj, Threads: c.Threads, Precision: precision, EncoderCache: -1})
 	if err != nil {
 		return err
 	}

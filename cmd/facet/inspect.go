@@ -4,12 +4,10 @@ import (
 	"fmt"
 	"image/png"
 	"io"
-	"path/filepath"
 	"strings"
 
 	"facet/model"
 	"facet/model/chat"
-	"facet/model/tokenizer"
 	"facet/pipeline/sink"
 	"facet/vision"
 )
@@ -26,7 +24,7 @@ type inspectCommand struct {
 
 // bindFlags name a checkpoint of which no weight is read.
 type bindFlags struct {
-	Model string `help:"Checkpoint folder, or OWNER/NAME in the local hub cache. Default: the small model in fixtures/nano." env:"FACET_MODEL" placeholder:"DIR"`
+	Model string `help:"Checkpoint folder, GGUF file, or OWNER/NAME in the local hub cache. Default: the small model in fixtures/nano." env:"FACET_MODEL" placeholder:"PATH"`
 }
 
 func (f *bindFlags) path() (string, error) { return (&modelFlags{Model: f.Model}).path() }
@@ -168,7 +166,7 @@ func (c *inspectTokens) Run(s *streams) error {
 	if err != nil {
 		return err
 	}
-	t, err := tokenizer.Open(filepath.Join(path, "tokenizer.json"))
+	t, err := model.OpenTokenizer(path)
 	if err != nil {
 		return err
 	}

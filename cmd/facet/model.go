@@ -10,7 +10,8 @@ import (
 
 // modelFlags choose the checkpoint and how it is run.
 type modelFlags struct {
-	Model     string `help:"Checkpoint folder, or OWNER/NAME in the local hub cache. Default: the small model in fixtures/nano." env:"FACET_MODEL" placeholder:"DIR"`
+	Model     string `help:"Checkpoint folder, GGUF file, or OWNER/NAME in the local hub cache. Default: the small model in fixtures/nano." env:"FACET_MODEL" placeholder:"PATH"`
+	MMProj    string `name:"mmproj" help:"File with the towers of a GGUF file. Default: the one beside it that fits." type:"existingfile" placeholder:"FILE"`
 	Threads   int    `help:"Threads that compute. Default: one for each CPU." placeholder:"N"`
 	Precision string `help:"exact: float32 products. fast: bfloat16 and int8. auto: fast for quantised weights." enum:"auto,exact,fast" default:"auto"`
 }
@@ -26,7 +27,7 @@ func checkThreads(n int) error {
 	return nil
 }
 
-// path returns the checkpoint's folder.
+// path returns the checkpoint's folder or file.
 func (f *modelFlags) path() (string, error) {
 	if f.Model != "" {
 		return model.Locate(f.Model)
@@ -44,7 +45,7 @@ func (f *modelFlags) open() (*model.Model, error) {
 	if err != nil {
 		return nil, usageError(err.Error())
 	}
-	return model.Open(path, model.Options{Threads: f.Threads, Precision: precision})
+	return model.Open(path, model.Options{MMProj: f.MMProj, Threads: f.Threads, Precision: precision})
 }
 
 // nano finds the small model that a checkout of the project brings: beside the

@@ -11,10 +11,10 @@ import (
 	"strings"
 )
 
-// notSupportedGGUF and runsCode are the two answers a user is most likely to meet.
+// isGGUF and runsCode are the two answers a user is most likely to meet.
 const (
-	notSupportedGGUF = UnsupportedError("GGUF is not supported yet: use the safetensors files")
-	runsCode         = UnsupportedError("this is a pickle, which can run code when it is loaded, and is never read: convert it to safetensors")
+	isGGUF   = UnsupportedError("a GGUF file where safetensors files are wanted: name the file itself as the model")
+	runsCode = UnsupportedError("this is a pickle, which can run code when it is loaded, and is never read: convert it to safetensors")
 )
 
 // pickleNames are the endings under which PyTorch's pickles travel.
@@ -57,7 +57,7 @@ func SniffName(path string) error {
 	ext := strings.ToLower(filepath.Ext(path))
 	switch {
 	case ext == ".gguf":
-		return fmt.Errorf("%s: %w", path, notSupportedGGUF)
+		return fmt.Errorf("%s: %w", path, isGGUF)
 	case slices.Contains(pickleNames, ext):
 		return fmt.Errorf("%s: %w", path, runsCode)
 	}
@@ -70,7 +70,7 @@ func sniffBytes(head []byte) error {
 	case looksLikeSafetensors(head):
 		return nil // before the pickles: a header of 640 bytes begins with 80 02 as they do
 	case has("GGUF"), has("FUGG"):
-		return notSupportedGGUF
+		return isGGUF
 	case has("PK\x03\x04"), has("PK\x05\x06"), // PyTorch since 1.6: a zip with data.pkl in it
 		len(head) >= 262 && string(head[257:262]) == "ustar", // PyTorch before 0.4: a tar
 		has("\x1f\x8b"), has("BZh"), has("\xfd7zXZ"), has("7z\xbc\xaf\x27\x1c"), has("\x28\xb5\x2f\xfd"):

@@ -105,3 +105,7 @@ func quoted(name string) string {
 	}
 	return fmt.Sprintf("%q", name)
 }
+
+// IsMagic reports whether a file that begins with these bytes is a GGUF file, of either
+// byte order.
+func IsMagic(b [4]byte) bool { return string(b[:]) == "GGUF" || string(b[:]) == "FUGG" }

@@ -106,3 +106,9 @@ func (f *File) checkShard(h *header, i, count int) error {
 }
 
 var _ weights.Source = (*File)(nil)
+
+// IsFirstShard reports whether a file of this name is a whole file or the first of its shards.
+func IsFirstShard(name string) bool {
+	parts := shardName.FindStringSubmatch(filepath.Base(name))
+	return parts == nil || parts[2] == "00001"
+}

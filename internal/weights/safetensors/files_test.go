@@ -71,7 +71,7 @@ func TestBadFile(t *testing.T) {
 		{"text", "this is not a checkpoint", "is over the limit of 100000000 bytes: not a safetensors file"},
 		{"pickle under a good name", "\x80\x02}q\x00.........", "pickle"},
 		{"zip under a good name", "PK\x03\x04..............", "archive"},
-		{"GGUF under a good name", "GGUF\x03\x00\x00\x00........", "GGUF is not supported yet"},
+		{"GGUF under a good name", "GGUF\x03\x00\x00\x00........", "a GGUF file where safetensors"},
 		{"Git LFS pointer", "version https://git-lfs.github.com/spec/v1\noid", "Git LFS pointer"},
 	}
 	for _, c := range cases {
@@ -122,7 +122,7 @@ func TestFolderWithoutSafetensors(t *testing.T) {
 	wantError(t, dir, "pytorch_model.bin", "pickle", "convert it to safetensors")
 
 	dir = folder(t, map[string]string{"gemma-Q4_0.gguf": "GGUF"})
-	wantError(t, dir, "gemma-Q4_0.gguf", "GGUF is not supported yet")
+	wantError(t, dir, "gemma-Q4_0.gguf", "a GGUF file where safetensors")
 
 	dir = t.TempDir() // a folder under the file's name
 	if err := os.MkdirAll(filepath.Join(dir, "model.safetensors", "model.safetensors"), 0o755); err != nil {
