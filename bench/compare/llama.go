@@ -126,7 +126,7 @@ func (l *llama) image(ctx context.Context, budget int) (values, error) {
 	}
 	// It warms up by default: another picture is encoded before the clock starts.
 	cmd := exec.CommandContext(ctx, l.tool("llama-mtmd-cli"), "-m", l.a.Model, "--mmproj", l.a.Mmproj, "-t", strconv.Itoa(l.a.Threads),
-		"-fa", l.a.FlashAttn, "--image", path, "--image-min-tokens", "1", "--image-max-tokens", "1200", "--jinja", "-c", "2048", "-n", "1", "-p", "Describe.")
+		"-fa", l.a.FlashAttn, "--image", path, "--image-min-tokens", "1", "--image-max-tokens", "1200", "--jinja", "-c", "2048", "-n", "1", "-p", "Describe.", "-lv", "4") // 4: says how many soft tokens it decodes
 	out, err := cmd.CombinedOutput() // what it logs goes to standard error
 	if err != nil {
 		return nil, fmt.Errorf("llama-mtmd-cli: %w: %s", err, out)

@@ -45,7 +45,7 @@ many off before must well back through years where much your way down should bec
 little good world make very year still see work life being under day page text image describe write read model token story`
 
 // chatTemplate is enough for llama.cpp to put a prompt into turns.
-const chatTemplate = `{{ bos_token }}{% for m in messages %}{{ '<|turn>' + m['role'] + '\n' + m['content'] + '<turn|>\n' }}{% endfor %}` +
+const chatTemplate = `{{ bos_token }}{% for m in messages %}{{ '<|turn>' + ('model' if m['role'] == 'assistant' else m['role']) + '\n' + m['content'] + '<turn|>\n' }}{% endfor %}` +
 	`{% if add_generation_prompt %}{{ '<|turn>model\n' }}{% endif %}`
 
 // vocabulary returns the tokenizer's keys: n tokens, of which the control tokens, the
