@@ -1,6 +1,8 @@
 package model
 
 import (
+	"slices"
+
 	"facet/internal/kernel"
 	"facet/internal/tensor"
 )
@@ -11,15 +13,19 @@ const pageKeys = kernel.PageKeys
 
 // kvPage holds keys and values of pageKeys consecutive positions for all KV heads:
 // either in float32, [K, pageKeys, E] each, or packed in bfloat16, K of kernel's pages.
+//
+// A page may belong to several caches: a sequence that begins as an earlier one did
+// shares its pages. A shared page is copied before it is written to.
 type kvPage struct {
 	k, v   []float32
 	packed []uint16
+	users  int // caches that hold it
 }
 
 func (p *kvPage) bytes() int64 { return 4*int64(len(p.k)+len(p.v)) + 2*int64(len(p.packed)) }
 
 // pagePool keeps the pages that finished sequences and sliding windows gave back.
-type pagePool map[pageKind][]kvPage
+type pagePool map[pageKind][]*kvPage
 
 // pageKind is what pages must have in common to stand in for each other.
 type pageKind struct {
@@ -31,21 +37,40 @@ func (p *kvPage) kind() pageKind {
 	return pageKind{len(p.k) + len(p.packed), p.packed != nil}
 }
 
-func (p pagePool) take(kind pageKind) kvPage {
+func (p pagePool) take(kind pageKind) *kvPage {
 	if free := p[kind]; len(free) > 0 {
 		page := free[len(free)-1]
 		p[kind] = free[:len(free)-1]
 		// Slots that are not written yet are multiplied by weights of 0, which must give 0.
 		clear(page.packed)
+		page.users = 1
 		return page
 	}
 	if kind.packed {
-		return kvPage{packed: make([]uint16, kind.values)}
+		return &kvPage{packed: make([]uint16, kind.values), users: 1}
 	}
-	return kvPage{k: make([]float32, kind.values), v: make([]float32, kind.values)}
+	return &kvPage{k: make([]float32, kind.values), v: make([]float32, kind.values), users: 1}
 }
 
-func (p pagePool) give(page kvPage) { p[page.kind()] = append(p[page.kind()], page) }
+// give takes a page back from one of its caches.
+func (p pagePool) give(page *kvPage) {
+	if page.users--; page.users == 0 {
+		p[page.kind()] = append(p[page.kind()], page)
+	}
+}
+
+// own returns a page with the same values that belongs to nobody else.
+func (p pagePool) own(page *kvPage) *kvPage {
+	if page.users == 1 {
+		return page
+	}
+	mine := p.take(page.kind())
+	copy(mine.k, page.k)
+	copy(mine.v, page.v)
+	copy(mine.packed, page.packed)
+	p.give(page)
+	return mine
+}
 
 // kvCache holds one layer's keys and values of one sequence, after norms and
 // rotation. A sliding layer's cache gives back every page that its window has
@@ -55,7 +80,7 @@ type kvCache struct {
 	window int // keys a query sees, itself included; 0 for all
 	pool   pagePool
 	first  int // index of pages[0]: it holds positions from first·pageKeys on
-	pages  []kvPage
+	pages  []*kvPage
 }
 
 // put stores the keys and values [n, K·E] of the positions from position on, packed
@@ -67,6 +92,7 @@ func (c *kvCache) put(position int, k, v tensor.Mat, packed bool) {
 		if i == len(c.pages) {
 			c.pages = append(c.pages, c.pool.take(pageKind{c.shape.pageValues(packed), packed}))
 		}
+		c.pages[i] = c.pool.own(c.pages[i])
 		c.pages[i].put(c.shape, slot, k.Slice(r, r+n), v.Slice(r, r+n))
 		r += n
 	}
@@ -121,6 +147,16 @@ func (c *kvCache) forget(next int) {
 		c.pages = c.pages[1:]
 		c.first++
 	}
+}
+
+// share returns a cache that holds the same positions in the same pages.
+func (c *kvCache) share() *kvCache {
+	twin := *c
+	twin.pages = slices.Clone(c.pages)
+	for _, p := range twin.pages {
+		p.users++
+	}
+	return &twin
 }
 
 // release gives back all pages.

@@ -18,6 +18,9 @@ type Request struct {
 	// MaxTokens bounds the reply; the context of the checkpoint does so in any case.
 	MaxTokens int
 	Sampling  Sampling
+	// Keep keeps the keys and values of the prompt up to the end of its system text and
+	// of each picture, for later requests of the batch that begin the same way.
+	Keep bool
 	// IgnoreEnd goes on past end tokens and loops, up to MaxTokens.
 	IgnoreEnd bool
 	// OnToken, if not nil, is called with every token as soon as it is known.
@@ -75,6 +78,7 @@ type Batch struct {
 	room  int // prompt positions a pass may take
 	pages pagePool
 	live  []*generation
+	kept  *prefixCache
 }
 
 // generation is a request under way.
@@ -84,6 +88,9 @@ type generation struct {
 	sampler *sampler
 	reply   Reply
 	ids     []int32 // of the reply; the last is what the next step runs
+
+	points []int // where the prompt may be kept; empty unless Request.Keep
+	keys   [][32]byte
 }
 
 // Finished is a request that came to its end, with its reply.
@@ -94,8 +101,11 @@ type Finished struct {
 
 // NewBatch returns an empty batch.
 func (m *Model) NewBatch() *Batch {
-	return &Batch{model: m, room: passTokens, pages: pagePool{}}
+	return &Batch{model: m, room: passTokens, pages: pagePool{}, kept: newPrefixCache(prefixBytes)}
 }
+
+// prefixBytes bounds what a batch keeps of earlier prompts: about 40 pages of scans on E2B.
+const prefixBytes = 256 << 20
 
 // Len is the number of requests under way.
 func (b *Batch) Len() int { return len(b.live) }
@@ -129,16 +139,23 @@ func (b *Batch) Add(r Request) error {
 		return fmt.Errorf("model: %w", err)
 	}
 	r.MaxTokens = min(r.MaxTokens, c.MaxPositionEmbeddings-r.Prompt.Len())
-	b.live = append(b.live, &generation{
+	g := &generation{
 		request: r,
 		seq:     newSequence(c, r.Prompt, b.pages),
 		sampler: newSampler(r.Sampling, r.Stream),
-	})
+	}
+	if b.kept.recent.Len() > 0 || r.Keep {
+		g.points = b.model.reusePoints(r.Prompt)
+		g.keys = prefixKeys(r.Prompt, g.points)
+		b.kept.resume(g.seq, g.points, g.keys)
+	}
+	b.live = append(b.live, g)
 	return nil
 }
 
-// Drop ends all requests under way and forgets them.
+// Drop ends all requests under way, and forgets them and what was kept of earlier ones.
 func (b *Batch) Drop() {
+	b.kept.clear()
 	for _, g := range b.live {
 		g.seq.release()
 	}
@@ -161,6 +178,9 @@ func (b *Batch) Step() ([]Finished, error) {
 	}
 	row := 0
 	for n, g := range owners {
+		if i := slices.Index(g.points, g.seq.length); i >= 0 && g.request.Keep {
+			b.kept.keep(g.seq, g.keys[i])
+		}
 		for range segments[n].wanted {
 			g.take(m, logits.Row(row))
 			row++
@@ -187,6 +207,14 @@ func (b *Batch) plan() (segments []segment, owners []*generation) {
 			continue
 		}
 		to := p.cut(from, room, whole)
+		if g.request.Keep { // a pass ends at each point, so that it can be kept
+			for _, at := range g.points {
+				if from < at && at < to {
+					to = at
+					break
+				}
+			}
+		}
 		s := segment{seq: g.seq, ids: p.IDs[from:to], soft: func(i int) []float32 { return p.softAt(from + i) }}
 		if to == p.Len() {
 			s.wanted = 1
