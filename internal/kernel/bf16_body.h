@@ -104,7 +104,7 @@ TARGET static void mat_mul_panels(float *dst, int64_t dst_stride, const uint16_t
 				  int64_t outs, int64_t in, float lo, float hi) {
 	int64_t panel = (in + 1) / 2 * 2 * PANEL_OUTS;
 	// Few rows: a panel whole, as it lies in memory. Many: block by block, for the caches.
-	int64_t block = rows <= PANEL_ROWS ? in : PANEL_BLOCK;
+	int64_t block = rows <= PANEL_ROWS && in > 0 ? in : PANEL_BLOCK;
 	for (int64_t k0 = 0; k0 == 0 || k0 < in; k0 += block) {
 		int64_t k_end = in - k0 < block ? in : k0 + block;
 		for (int64_t o = 0; o < outs; o += PANEL_OUTS) {
@@ -226,7 +226,7 @@ TARGET static void row_strips(int64_t rows, int cold, row_product p, int64_t k, 
 TARGET static void mat_mul_rows(float *dst, int64_t dst_stride, const uint16_t *x, int64_t x_stride, int64_t rows, const uint8_t *w,
 				int64_t w_stride, int64_t outs, int64_t in) {
 	int64_t block_k = ROW_BLOCK, block_outs = MANY_OUTS;
-	if (rows < FEW_ROWS || in < ROW_BLOCK) {
+	if (in > 0 && (rows < FEW_ROWS || in < ROW_BLOCK)) {
 		block_k = in;
 		block_outs = MANY_OUTS + FEW_BYTES / (2 * in + 1) / ROW_OUTS * ROW_OUTS;
 	}

@@ -130,7 +130,7 @@ func (o *halfOperands) check(t *testing.T, dst []float32, stride int, clip float
 }
 
 func halfShapes() [][3]int {
-	shapes := [][3]int{{1, 1, 1}, {30, 70, 1700}, {26, 300, 40}, {13, 33, 2*panelBlock + 5}, {3, 5, 2*rowBlock + 1}, {40, 37, rowBlock + 64}, {2, 3, panelBlock}}
+	shapes := [][3]int{{1, 1, 1}, {3, 40, 0}, {30, 3, 0}, {30, 70, 1700}, {26, 300, 40}, {13, 33, 2*panelBlock + 5}, {3, 5, 2*rowBlock + 1}, {40, 37, rowBlock + 64}, {2, 3, panelBlock}}
 	for in := 1; in < 70; in++ {
 		shapes = append(shapes, [3]int{1 + in%14, 1 + in%37, in})
 	}
