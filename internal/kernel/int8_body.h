@@ -70,12 +70,10 @@ INLINE void fetch(const uint8_t *p, int64_t bytes) {
 		_mm_prefetch((const char *)p + i, _MM_HINT_T0);
 }
 
-// tile computes T rows × G groups of dst. cold says that weights come from memory.
+// tile adds spans of columns to the sums f of T rows × G groups. cold says that weights come
+// from memory.
 INLINE void tile(const int Q, const int T, const int G, int cold, vec *f, const x_block *x, int64_t x_stride,
 		 const uint8_t *w, int64_t group_bytes, int64_t spans) {
-	UNROLL
-	for (int i = 0; i < T * G; i++)
-		f[i] = vset(0);
 	const uint8_t *ahead = G == 1 ? w + AHEAD : w + G * group_bytes;
 	for (int64_t s = 0; s < spans; s++, w += SPAN_BYTES(Q)) {
 		const uint8_t *quants = w + SPAN_HEAD(Q);
@@ -140,11 +138,6 @@ INLINE void tile(const int Q, const int T, const int G, int cold, vec *f, const 
 			}
 		}
 	}
-	if (!HAS_MIN(Q) && TOP) {
-		UNROLL
-		for (int i = 0; i < T * G; i++)
-			f[i] = vmul(f[i], vset(UP(Q)));
-	}
 }
 
 // Outputs [lo, hi) of a product; dst[0] is output lo.
@@ -157,6 +150,17 @@ typedef struct {
 	int64_t group_bytes, spans;
 	int64_t lo, hi;
 } int8_product;
+
+// load reads the 16 values of group g that lie within [lo, hi).
+INLINE vec load(const int8_product *p, const float *dst, int64_t g) {
+	int64_t o = g * GROUP;
+	if (o >= p->lo && o + GROUP <= p->hi)
+		return vload(dst + o - p->lo);
+	float lanes[GROUP] = {0};
+	for (int64_t i = o < p->lo ? p->lo - o : 0; i < GROUP && o + i < p->hi; i++)
+		lanes[i] = dst[o + i - p->lo];
+	return vload(lanes);
+}
 
 // store writes the 16 values of group g that lie within [lo, hi).
 INLINE void store(const int8_product *p, float *dst, int64_t g, vec v) {
@@ -171,12 +175,25 @@ INLINE void store(const int8_product *p, float *dst, int64_t g, vec v) {
 		dst[o + i - p->lo] = lanes[i];
 }
 
-// strip computes T rows, from row r on, of G groups.
-INLINE void strip(const int Q, const int T, const int G, int cold, const int8_product *p, int64_t r, int64_t g) {
+// strip computes, of T rows from row r on and G groups, spans [s, s_end); dst holds the sums
+// between calls.
+INLINE void strip(const int Q, const int T, const int G, int cold, const int8_product *p, int64_t r, int64_t g, int64_t s, int64_t s_end) {
 	vec f[MAX_ROWS * MAX_GROUPS];
+	UNROLL
+	for (int t = 0; t < T; t++) {
+		UNROLL
+		for (int i = 0; i < G; i++)
+			f[t * G + i] = s > 0 ? load(p, p->dst + (r + t) * p->dst_stride, g + i) : vset(0);
+	}
 	// A group without a neighbour is computed twice: that is rare, and cheaper than more code.
-	int64_t stride = (g + G) * GROUP < p->hi + GROUP ? p->group_bytes : 0;
-	tile(Q, T, G, cold, f, (const void *)(p->x + r * p->x_stride), p->x_stride, p->w + g * p->group_bytes, stride, p->spans);
+	int64_t next = (g + G) * GROUP < p->hi + GROUP ? p->group_bytes : 0;
+	const x_block *x = (const void *)(p->x + r * p->x_stride);
+	tile(Q, T, G, cold, f, x + s * SPAN_BLOCKS(Q), p->x_stride, p->w + g * p->group_bytes + s * SPAN_BYTES(Q), next, s_end - s);
+	if (!HAS_MIN(Q) && TOP && s_end == p->spans) {
+		UNROLL
+		for (int i = 0; i < T * G; i++)
+			f[i] = vmul(f[i], vset(UP(Q)));
+	}
 	UNROLL
 	for (int t = 0; t < T; t++) {
 		UNROLL
@@ -185,31 +202,42 @@ INLINE void strip(const int Q, const int T, const int G, int cold, const int8_pr
 	}
 }
 
-// product computes all outputs for all rows. Of many rows the first strip brings the weights of
-// its groups into the caches, the others find them there. Every combination of constants is a
-// second of the compiler's time, so there are no more than pay.
+// Of few rows the weights come from memory, from end to end. With many, columns are cut
+// into parts, so that those of x stay in the second-level cache for all groups, and
+// those of the weights in the first-level one for all rows.
+#define FEW_ROWS 16
+#define PART 1536
+
+// product computes all outputs for all rows. The first strip of rows brings the weights of
+// its groups into the caches, the others find them there. Every combination of constants
+// is some of the compiler's time, so there are no more than pay.
 #define PRODUCT(Q)                                                                                                     \
 	TARGET static void product_##Q(const int8_product *p, int64_t rows) {                                          \
-		int64_t g = p->lo / GROUP, end = (p->hi + GROUP - 1) / GROUP;                                          \
+		int64_t first = p->lo / GROUP, end = (p->hi + GROUP - 1) / GROUP;                                      \
 		if (rows == 1) {                                                                                       \
-			for (; g < end; g++)                                                                           \
-				strip(Q, 1, 1, 1, p, 0, g);                                                            \
+			for (int64_t g = first; g < end; g++)                                                          \
+				strip(Q, 1, 1, 1, p, 0, g, 0, p->spans);                                               \
 			return;                                                                                        \
 		}                                                                                                      \
-		for (; g < end; g += MAX_GROUPS) {                                                                     \
-			for (int64_t r = 0, strips = (rows + MAX_ROWS - 1) / MAX_ROWS; r < rows; strips--) {           \
-				int64_t n = (rows - r + strips - 1) / strips; /* strips of about equal size */         \
-				if (n == 2)                                                                            \
-					strip(Q, 2, MAX_GROUPS, r == 0, p, r, g);                                      \
-				else if (n == 3)                                                                       \
-					strip(Q, 3, MAX_GROUPS, r == 0, p, r, g);                                      \
-				else if (n == 4)                                                                       \
-					strip(Q, 4, MAX_GROUPS, r == 0, p, r, g);                                      \
-				else if (MAX_ROWS >= 5 && n == 5)                                                      \
-					strip(Q, 5, MAX_GROUPS, r == 0, p, r, g);                                      \
-				else if (MAX_ROWS >= 6)                                                                \
-					strip(Q, 6, MAX_GROUPS, r == 0, p, r, g);                                      \
-				r += n;                                                                                \
+		const int64_t part = rows <= FEW_ROWS ? p->spans : PART / BLOCK / SPAN_BLOCKS(Q);                      \
+		for (int64_t s = 0, s_end = -1; s_end < p->spans; s = s_end) { /* once if there are no columns */      \
+			s_end = p->spans - s < part ? p->spans : s + part;                                             \
+			for (int64_t g = first; g < end; g += MAX_GROUPS) {                                            \
+				for (int64_t r = 0, strips = (rows + MAX_ROWS - 1) / MAX_ROWS; r < rows; strips--) {   \
+					int64_t n = (rows - r + strips - 1) / strips; /* strips of about equal size */ \
+					int cold = r == 0;                                                             \
+					if (n == 2)                                                                    \
+						strip(Q, 2, MAX_GROUPS, cold, p, r, g, s, s_end);                      \
+					else if (n == 3)                                                               \
+						strip(Q, 3, MAX_GROUPS, cold, p, r, g, s, s_end);                      \
+					else if (n == 4)                                                               \
+						strip(Q, 4, MAX_GROUPS, cold, p, r, g, s, s_end);                      \
+					else if (MAX_ROWS >= 5 && n == 5)                                              \
+						strip(Q, 5, MAX_GROUPS, cold, p, r, g, s, s_end);                      \
+					else if (MAX_ROWS >= 6)                                                        \
+						strip(Q, 6, MAX_GROUPS, cold, p, r, g, s, s_end);                      \
+					r += n;                                                                        \
+				}                                                                                      \
 			}                                                                                              \
 		}                                                                                                      \
 	}

@@ -341,6 +341,31 @@ func TestMatMulInt8SameBits(t *testing.T) {
 	})
 }
 
+// Many rows go through the columns in parts, with sums kept in the result.
+func TestMatMulInt8Parts(t *testing.T) {
+	r := source()
+	eachQuant(t, func(t *testing.T, q Quant) {
+		const rows, outs, lo, hi = 19, 50, 3, 45
+		for _, in := range []int{0, q.Columns(), 1536, 1536 + q.Columns(), 2*1536 - q.Columns(), 3 * 1536} {
+			x, w := randoms(r, rows*in), q.packed(q.randomRows(r, outs, in), outs, in)
+			eachInt8Set(t, func(t *testing.T) {
+				xq := make([]byte, rows*QuantizedBytes(in))
+				QuantizeRows(xq, x, in, rows, in)
+				got, check := guarded(t, make([]float32, rows*(hi-lo)), 1)
+				q.MatMul(got, hi-lo, xq, rows, w, lo, hi, in)
+				check()
+				one := make([]float32, hi-lo)
+				for row := range rows {
+					q.MatMul(one, hi-lo, xq[row*QuantizedBytes(in):], 1, w, lo, hi, in)
+					if !sameBits(one, got[row*(hi-lo):][:hi-lo]) {
+						t.Fatalf("%d columns: row %d of %d has other bits than alone", in, row, rows)
+					}
+				}
+			})
+		}
+	})
+}
+
 // A row with a NaN or an infinity becomes NaN, and no other row does; zeros give zeros.
 func TestMatMulInt8NaN(t *testing.T) {
 	r := source()

@@ -177,10 +177,9 @@ const (
 	// A piece of few rows is this many bytes of weights: the first ones of each come
 	// without having been asked for ahead, and the fewer of those the better.
 	packedBytes = 256 << 10
-	// A piece of many rows has as many as this many bytes of rounded x hold, half of the
-	// second-level cache, but at least packedRows, in sixes as kernels take them …
-	packedX    = 448 << 10
-	packedRows = 48
+	// A piece of many rows has this many, in sixes as kernels take them: what a kernel
+	// reads of them at a time then stays in the second-level cache …
+	packedRows = 192
 	// … and this many groups of outputs.
 	packedGroups = 4
 )
@@ -195,11 +194,17 @@ func (w *packed) tiling(p *Pool, rows int) tiling {
 	if rows <= fewRows {
 		t.outs = max(1, packedBytes/w.quant.GroupBytes(w.in))
 	} else {
-		t.rows = min(rows, max(packedRows, packedX/kernel.QuantizedBytes(w.in)/6*6))
+		t.rows = min(rows, packedRows)
 	}
 	// Not fewer than two pieces a thread, and groups in pairs.
 	t.outs = min(t.outs, (groups+2*p.Threads()-1)/(2*p.Threads()))
 	t.outs = (t.outs + 1) &^ 1
 	t.down, t.across = (rows+t.rows-1)/t.rows, (groups+t.outs-1)/t.outs
 	return t
+}
+
+// Packable reports whether Pack takes weights of this type.
+func Packable(dtype string) bool {
+	_, ok := kernel.QuantOf(dtype)
+	return ok
 }
