@@ -163,19 +163,26 @@ type attention struct {
 // project sets q [T, H·E] and, where the layer owns them, k and v [T, K·E] of the
 // normed input x, with their norms but without rotation.
 func (a *attention) project(s *scratch, x tensor.Mat, eps float32) (q, k, v tensor.Mat) {
-	q = a.q.apply(s, &s.q, x)
+	dsts, layers := []*tensor.Mat{&s.q}, []*linear{&a.q}
+	if a.k.weight != nil {
+		dsts, layers = append(dsts, &s.k), append(layers, &a.k)
+	}
+	if a.v.weight != nil {
+		dsts, layers = append(dsts, &s.v), append(layers, &a.v)
+	}
+	applyAll(s, x, dsts, layers)
+	q = s.q
 	s.trace(a.name, ".q_proj", q)
 	if a.k.weight != nil {
-		k = a.k.apply(s, &s.k, x)
+		k = s.k
 		s.trace(a.name, ".k_proj", k)
-		if a.v.weight != nil {
-			v = a.v.apply(s, &s.v, x)
-			s.trace(a.name, ".v_proj", v)
-		} else { // the raw keys, before norm and rotation
+		if a.v.weight == nil { // the raw keys, before norm and rotation
 			s.v.Reshape(k.Rows, k.Cols)
 			copy(s.v.Data, k.Data)
-			v = s.v
+		} else {
+			s.trace(a.name, ".v_proj", s.v)
 		}
+		v = s.v
 		normHeads(s, k, a.kNorm.v, a.shape.dim, eps)
 		s.trace(a.name, ".k_norm", k)
 		normHeads(s, v, nil, a.shape.dim, eps)

@@ -31,6 +31,21 @@ func (l *linear) apply(s *scratch, dst *tensor.Mat, x tensor.Mat) tensor.Mat {
 	return *dst
 }
 
+// applyAll sets the output of several layers for the same x, which is rounded once for
+// all where products are rounded. dsts and layers go in pairs.
+func applyAll(s *scratch, x tensor.Mat, dsts []*tensor.Mat, layers []*linear) {
+	var products []tensor.Product
+	for i, l := range layers {
+		if l.clip != nil {
+			l.apply(s, dsts[i], x)
+			continue
+		}
+		dsts[i].Reshape(x.Rows, l.weight.Out())
+		products = append(products, tensor.Product{Dst: *dsts[i], W: l.weight})
+	}
+	tensor.MatMuls(s.pool, x, products...)
+}
+
 func clampRows(s *scratch, dst, x tensor.Mat, lo, hi float32) {
 	s.pool.Run(x.Rows, rowChunk, func(a, b int) {
 		d := dst.Slice(a, b).Data
@@ -49,9 +64,9 @@ type mlp struct {
 }
 
 func (m *mlp) forward(s *scratch, dst *tensor.Mat, x tensor.Mat) tensor.Mat {
-	g := m.gate.apply(s, &s.gate, x) // [T, F]
+	applyAll(s, x, []*tensor.Mat{&s.gate, &s.up}, []*linear{&m.gate, &m.up})
+	g, u := s.gate, s.up // [T, F]
 	s.trace(m.name, ".gate_proj", g)
-	u := m.up.apply(s, &s.up, x) // [T, F]
 	s.trace(m.name, ".up_proj", u)
 	geluMul(s, g, g, u)
 	y := m.down.apply(s, dst, g) // [T, D]

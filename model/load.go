@@ -18,6 +18,8 @@ type binder struct {
 	used    map[string]bool
 	vectors []*vector
 	unused  []string
+	// workers, if not nil, repack quantised matrices for integer products.
+	workers *tensor.Pool
 	err     error
 }
 
@@ -45,13 +47,13 @@ func (b *binder) tensor(name string, shape ...int) (t weights.Tensor, ok bool) {
 	return t, true
 }
 
-// mat binds a matrix [out, in] that stays in the memory map.
+// mat binds a matrix [out, in], which stays in the memory map unless it is repacked.
 func (b *binder) mat(name string, out, in int) tensor.Weight {
 	t, ok := b.tensor(name, out, in)
 	if !ok {
 		return nil
 	}
-	return b.weight(t, out, in)
+	return b.matrix(t, out, in)
 }
 
 // stack binds a tensor [n, out, in] as one matrix of n·out rows.
@@ -60,7 +62,19 @@ func (b *binder) stack(name string, n, out, in int) tensor.Weight {
 	if !ok {
 		return nil
 	}
-	return b.weight(t, n*out, in)
+	return b.matrix(t, n*out, in)
+}
+
+// matrix is weight, repacked where products are to be fast and the values are quantised.
+func (b *binder) matrix(t weights.Tensor, out, in int) tensor.Weight {
+	if b.workers == nil || !tensor.Packable(t.DType) || b.err != nil {
+		return b.weight(t, out, in)
+	}
+	w, err := tensor.Pack(b.workers, t.DType, t.Data, out, in, t.Release)
+	if err != nil {
+		b.fail(fmt.Errorf("tensor %s: %w", t.Name, err))
+	}
+	return w
 }
 
 func (b *binder) weight(t weights.Tensor, out, in int) tensor.Weight {

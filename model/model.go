@@ -81,16 +81,18 @@ func bind(path, mmproj string) (*Model, error) {
 	}
 	m := &Model{path: path, checkpoint: *c}
 	m.hash = sync.OnceValues(m.hashFiles)
-	if err := m.bind(); err != nil {
+	if err := m.bind(nil); err != nil {
 		m.source.Close()
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return m, nil
 }
 
-// bind asks the file for every tensor of the model.
-func (m *Model) bind() error {
+// bind asks the file for every tensor of the model. With workers it makes them ready
+// for fast products.
+func (m *Model) bind(workers *tensor.Pool) error {
 	b := newBinder(m.source)
+	b.workers = workers
 	c := m.config
 	m.decoder = bindDecoder(b, &c.TextConfig)
 	if c.VisionConfig != nil {
@@ -117,6 +119,13 @@ func (m *Model) load(o Options) error {
 	if m.ids, err = resolveIDs(m.tokenizer, c); err != nil {
 		return fmt.Errorf("%s: %w", m.path, err)
 	}
+	m.options = o
+	m.workers = tensor.NewPool(o.Threads)
+	if m.Precision() == Fast {
+		if err := m.bind(m.workers); err != nil {
+			return fmt.Errorf("%s: %w", m.path, err)
+		}
+	}
 	for _, v := range m.decoder.vectors {
 		v.load()
 	}
@@ -129,14 +138,12 @@ func (m *Model) load(o Options) error {
 	if m.vision != nil {
 		m.vision.rope = newRope(c.VisionConfig.RopeParameters, c.VisionConfig.HeadDim/2)
 	}
-	m.options = o
 	if o.EncoderCache == 0 {
 		o.EncoderCache = 64 << 20
 	}
 	if o.EncoderCache > 0 && o.Tracer == nil {
 		m.encoded = newEncoderCache(o.EncoderCache)
 	}
-	m.workers = tensor.NewPool(o.Threads)
 	m.pass, m.tower = newScratch(m.workers), newScratch(m.workers)
 	m.pass.tracer, m.tower.tracer = o.Tracer, o.Tracer
 	m.pass.fast, m.tower.fast = m.Precision() == Fast, m.Precision() == Fast

@@ -1,6 +1,10 @@
 package model
 
-import "fmt"
+import (
+	"fmt"
+
+	"facet/internal/tensor"
+)
 
 // Precision says in what numbers products are computed.
 type Precision int
@@ -28,8 +32,21 @@ func ParsePrecision(name string) (Precision, error) {
 
 // Precision is what the model computes in: Exact or Fast.
 func (m *Model) Precision() Precision {
-	if m.options.Precision == Auto {
-		return Exact // no quantised kind of weight is read yet
+	switch {
+	case m.options.Precision != Auto:
+		return m.options.Precision
+	case m.quantised():
+		return Fast
 	}
-	return m.options.Precision
+	return Exact
+}
+
+// quantised reports whether a matrix of the decoder is stored in blocks of a quantised format.
+func (m *Model) quantised() bool {
+	for _, name := range m.source.Names() {
+		if t, _ := m.source.Tensor(name); tensor.Packable(t.DType) {
+			return true
+		}
+	}
+	return false
 }

@@ -23,3 +23,6 @@ func unmapBytes(b []byte) error {
 	}
 	return unix.Munmap(b)
 }
+
+// releaseBytes is only advice: nothing is lost where the system does not take it.
+func releaseBytes(b []byte) { _ = unix.Madvise(b, unix.MADV_DONTNEED) }
