@@ -9,7 +9,7 @@ import (
 
 // checkCommand runs reference cases.
 type checkCommand struct {
-	Dir       string  `arg:"" help:"Folder of reference data: checkpoints/NAME, NAME/CASE.json with NAME/CASE.safetensors, media."`
+	Dir       string  `arg:"" help:"Folder of reference data: checkpoints/NAME, NAME/CASE.json with NAME/CASE.safetensors, gguf, media."`
 	Tolerance float64 `help:"Largest difference, as a share of a tensor's largest value." default:"5e-4"`
 	Threads   int     `help:"Threads that compute. Default: one for each CPU." placeholder:"N"`
 	JSON      bool    `help:"One JSON object for each case."`
@@ -40,11 +40,11 @@ func (c *checkCommand) Run(s *streams) error {
 		name := r.Checkpoint + "/" + r.Case
 		switch {
 		case r.Skipped != "":
-			fmt.Fprintf(s.out, "skip  %-24s %s\n", name, r.Skipped)
+			fmt.Fprintf(s.out, "skip  %-28s %s\n", name, r.Skipped)
 		case r.Err != nil:
-			fmt.Fprintf(s.out, "FAIL  %-24s %v\n", name, r.Err)
+			fmt.Fprintf(s.out, "FAIL  %-28s %v\n", name, r.Err)
 		default:
-			fmt.Fprintf(s.out, "ok    %-24s %3d activations, largest difference %.1e in %s; greedy ids equal\n", name, r.Compared, r.Worst, r.WorstName)
+			fmt.Fprintf(s.out, "ok    %-28s %3d activations, largest difference %.1e in %s; greedy ids equal\n", name, r.Compared, r.Worst, r.WorstName)
 		}
 	})
 	switch {

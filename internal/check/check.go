@@ -1,7 +1,7 @@
 // Package check runs reference cases through the engine and reports, for each, the
 // first activation that departs from the reference or the largest difference.
 //
-//  1. open checkpoints/NAME with a tracer over the case's tensors
+//  1. open checkpoints/NAME with a tracer over the case's tensors, or gguf/FILE  gguf.go
 //  2. prepare the images and build the prompt          ids and token types must be equal
 //  3. run the towers and one pass of every row         every named activation within the tolerance
 //  4. generate greedily without the tracer             ids equal, up to margins below the tolerance
@@ -38,26 +38,32 @@ type Result struct {
 }
 
 // Folder runs the cases of a folder laid out as checkpoints/NAME beside NAME/CASE.json
-// and media/, and calls report after each. It fails only if there is nothing to run.
+// and media/, and those of the GGUF files in gguf/, and calls report after each. It
+// fails only if there is nothing to run.
 func Folder(dir string, o Options, report func(Result)) error {
-	names, err := os.ReadDir(filepath.Join(dir, "checkpoints"))
+	checkpoints, err := os.ReadDir(filepath.Join(dir, "checkpoints"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s: no folder named checkpoints in it: reference data holds checkpoints/NAME beside NAME/CASE.json and media", dir)
 	}
 	if err != nil {
 		return err
 	}
+	var names []string
+	for _, entry := range checkpoints {
+		names = append(names, entry.Name())
+	}
+	files, err := ggufFiles(dir)
+	if err != nil {
+		return err
+	}
 	n := 0
-	for _, entry := range names {
-		cases, err := golden.Cases(filepath.Join(dir, entry.Name()))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // a checkpoint without cases
-		}
+	for _, checkpoint := range append(names, files...) {
+		cases, err := Cases(dir, checkpoint)
 		if err != nil {
 			return err
 		}
 		for _, name := range cases {
-			report(Case(dir, entry.Name(), name, o))
+			report(Case(dir, checkpoint, name, o))
 			n++
 		}
 	}
@@ -67,13 +73,15 @@ func Folder(dir string, o Options, report func(Result)) error {
 	return nil
 }
 
-// Case runs one case of a checkpoint.
+// Case runs one case of a checkpoint: of the folder checkpoints/NAME, or of the file
+// gguf/FILE.gguf where checkpoint is gguf/FILE.
 func Case(dir, checkpoint, name string, o Options) Result {
 	r := Result{Checkpoint: checkpoint, Case: name}
 	if o.Tolerance == 0 {
 		o.Tolerance = golden.Tolerance
 	}
-	c, err := golden.OpenCase(filepath.Join(dir, checkpoint), name)
+	folder, full := caseOf(dir, checkpoint, name)
+	c, err := golden.OpenCase(folder, full)
 	if err != nil {
 		r.Err = err
 		return r
@@ -95,7 +103,7 @@ func (r *Result) run(dir string, c *golden.Case, o Options) error {
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(dir, "checkpoints", r.Checkpoint)
+	path := modelPath(dir, r.Checkpoint)
 	m, err := model.Open(path, model.Options{Threads: o.Threads, Precision: model.Exact, Tracer: tracer})
 	if err != nil {
 		return err
