@@ -2,6 +2,7 @@ package tokenizer
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -11,18 +12,21 @@ import (
 type Vocabulary struct {
 	// Tokens by id, with ▁ for spaces (key tokenizer.ggml.tokens).
 	Tokens []string
-	// Types by id, in ggml's numbers (key tokenizer.ggml.token_type): 3 is a control
-	// token, 4 an added one. Empty means that the file says nothing.
+	// Types by id, in ggml's numbers (key tokenizer.ggml.token_type): 1 is an ordinary
+	// token, 3 a control token, 4 an added one, 6 a byte. Empty means that the file says
+	// nothing.
 	Types []int
 	// Merges are two tokens each with a space between them, in order of their rank
 	// (key tokenizer.ggml.merges).
 	Merges []string
 }
 
-// ggml's types of tokens (enum llama_token_type) that count here.
+// ggml's types of tokens (enum llama_token_type), as far as Gemma has such.
 const (
-	typeControl = 3
-	typeAdded   = 4
+	typeOrdinary = 1
+	typeControl  = 3
+	typeAdded    = 4
+	typeByte     = 6
 )
 
 // control are Gemma 4's control tokens. The types of a GGUF file do not tell them:
@@ -34,6 +38,10 @@ var control = []string{
 	"<|tool>", "<tool|>", "<|tool_call>", "<tool_call|>", "<|tool_response>", "<tool_response|>",
 	"<|image>", "<|image|>", "<image|>", "<|audio>", "<|audio|>", "<audio|>", "<|video|>",
 }
+
+// visible are the control tokens that llama.cpp writes as added ones, so that it shows
+// them in replies, where its chat parser looks for them.
+var visible = []string{"<|channel>", "<channel|>", "<|tool_call>", "<tool_call|>", "<|tool_response>", "<tool_response|>", `<|"|>`}
 
 // New builds a Tokenizer from a vocabulary, which it does not keep. It is the one that
 // [Open] builds from the tokenizer.json that the vocabulary was taken from.
@@ -109,4 +117,34 @@ func (v *Vocabulary) merge(t *Tokenizer) error {
 		}
 	}
 	return nil
+}
+
+// Vocabulary returns what New makes the same tokenizer of, as llama.cpp writes it.
+// Merges that can never be applied, since a control or byte token is in them, are left
+// out.
+func (t *Tokenizer) Vocabulary() Vocabulary {
+	v := Vocabulary{Tokens: slices.Clone(t.tokens), Types: make([]int, len(t.tokens))}
+	for id := range v.Types {
+		switch {
+		case t.byteOf[id] != byteMissing:
+			v.Types[id] = typeByte
+		case t.special[id] && !slices.Contains(visible, t.tokens[id]):
+			v.Types[id] = typeControl
+		default:
+			v.Types[id] = typeOrdinary
+		}
+	}
+	for _, added := range []*trie{&t.raw, &t.normalized} {
+		for _, id := range added.ids {
+			if id >= 0 && v.Types[id] != typeControl {
+				v.Types[id] = typeAdded
+			}
+		}
+	}
+	merges := make([]string, len(t.merged))
+	for p, rank := range t.ranks {
+		merges[rank] = t.tokens[p.left] + " " + t.tokens[p.right]
+	}
+	v.Merges = slices.DeleteFunc(merges, func(m string) bool { return m == "" })
+	return v
 }

@@ -71,6 +71,43 @@ func bytesAnd(more ...string) (v Vocabulary) {
 	return v
 }
 
+// A vocabulary taken from a tokenizer makes it again, and is what a converter writes,
+// except that <|video|> is a control token.
+func TestVocabulary(t *testing.T) {
+	for _, name := range []string{"golden/checkpoints/tiny-e", "nano"} {
+		tok := open(t, name)
+		v := tok.Vocabulary()
+		again, err := New(v)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if !reflect.DeepEqual(again, tok) {
+			t.Errorf("%s: another tokenizer", name)
+		}
+		if name == "nano" {
+			continue
+		}
+		want := vocabulary(t, "golden/gguf/tiny-e-bf16.gguf")
+		video, _ := tok.ID("<|video|>")
+		want.Types[video] = typeControl
+		if !reflect.DeepEqual(v, want) {
+			t.Errorf("%s: tokens equal: %v, merges: %v, types: %v", name, slices.Equal(v.Tokens, want.Tokens), slices.Equal(v.Merges, want.Merges), slices.Equal(v.Types, want.Types))
+		}
+	}
+
+	// A merge that reads a control token's letters is left out.
+	with := bytesAnd("a", "b", "ab", "<|tool>", "<|", "tool>")
+	with.Merges = []string{"a b", "<| tool>"}
+	tok, err := New(with)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v := tok.Vocabulary(); !slices.Equal(v.Merges, []string{"a b"}) {
+		t.Errorf("merges %q", v.Merges)
+	}
+}
+
 func TestNewTypes(t *testing.T) {
 	v := bytesAnd("a", "b", "ab", "<x>", "<|video|>", "<|tool>", "▁")
 	v.Types = make([]int, len(v.Tokens))
