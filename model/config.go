@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 )
 
@@ -84,6 +85,7 @@ type RopeParameters struct {
 	RopeType            string   `json:"rope_type"`
 	RopeTheta           float64  `json:"rope_theta"`
 	PartialRotaryFactor *float64 `json:"partial_rotary_factor"`
+	Factor              *float64 `json:"factor"`
 }
 
 // VisionConfig describes the vision tower.
@@ -95,6 +97,8 @@ type VisionConfig struct {
 	NumAttentionHeads     int            `json:"num_attention_heads"`
 	NumKeyValueHeads      int            `json:"num_key_value_heads"`
 	HeadDim               int            `json:"head_dim"`
+	HiddenActivation      string         `json:"hidden_activation"`
+	AttentionBias         bool           `json:"attention_bias"`
 	RMSNormEps            float32        `json:"rms_norm_eps"`
 	PatchSize             int            `json:"patch_size"`
 	PoolingKernelSize     int            `json:"pooling_kernel_size"`
@@ -201,6 +205,8 @@ func (c *Config) validate() error {
 	case "gemma4":
 	case "gemma4_unified":
 		return UnsupportedError("model_type gemma4_unified (Gemma 4 12B) is not supported yet")
+	case "gemma4_text":
+		return UnsupportedError("model_type gemma4_text: checkpoints without the parts for images are not supported yet")
 	case "":
 		return FormatError("model_type is missing")
 	default:
@@ -219,7 +225,12 @@ func (c *Config) validate() error {
 			return fmt.Errorf("audio_config: %w", err)
 		}
 	}
+	if a := c.AudioConfig; a != nil {
+	}
 	p := &c.Processor.ImageProcessor
+	if p.MaxSoftTokens < 0 || p.MaxSoftTokens > maxSoftTokens {
+		return FormatError(fmt.Sprintf("processor_config.json: max_soft_tokens is %d, must be 0 to %d", p.MaxSoftTokens, maxSoftTokens))
+	}
 	if v := c.VisionConfig; v != nil && (p.PatchSize != 0 && p.PatchSize != v.PatchSize || p.PoolingKernelSize != 0 && p.PoolingKernelSize != v.PoolingKernelSize) {
 		return FormatError("processor_config.json and vision_config disagree on patch_size or pooling_kernel_size")
 	}
@@ -317,7 +328,7 @@ func (t *TextConfig) validateLayers() error {
 		if !ok {
 			return FormatError("rope_parameters has no " + kind)
 		}
-		if err := rope.validate(); err != nil {
+		if err := rope.validate("default", "proportional"); err != nil {
 			return fmt.Errorf("rope_parameters.%s: %w", kind, err)
 		}
 		err := checkBounds([]bounded{
@@ -334,6 +345,9 @@ func (t *TextConfig) validateLayers() error {
 		case t.heads(i)%t.kvHeads(i) != 0:
 			return FormatError(fmt.Sprintf("layer %d: %d attention heads are no multiple of %d key/value heads", i, t.heads(i), t.kvHeads(i)))
 		}
+		if first := slices.Index(t.LayerTypes, kind); t.headDim(first) != t.headDim(i) {
+			return UnsupportedError(fmt.Sprintf("layers %d and %d are both %s and have heads of %d and %d", first, i, kind, t.headDim(first), t.headDim(i)))
+		}
 		if !t.ownsKV(i) {
 			src := t.kvSource(i)
 			if src < 0 {
@@ -347,14 +361,19 @@ func (t *TextConfig) validateLayers() error {
 	return nil
 }
 
-func (r RopeParameters) validate() error {
+// validate refuses what newRope does not compute. kinds are the rope types that may stand here.
+func (r RopeParameters) validate(kinds ...string) error {
 	switch {
-	case r.RopeType != "default" && r.RopeType != "proportional" && r.RopeType != "axial":
+	case !slices.Contains(kinds, r.RopeType):
 		return UnsupportedError(fmt.Sprintf("rope_type %q", r.RopeType))
 	case !(r.RopeTheta > 1) || math.IsInf(r.RopeTheta, 0):
 		return FormatError(fmt.Sprintf("rope_theta is %g", r.RopeTheta))
+	case r.Factor != nil && *r.Factor != 1:
+		return UnsupportedError(fmt.Sprintf("factor %g", *r.Factor))
 	case r.PartialRotaryFactor != nil && !(*r.PartialRotaryFactor > 0 && *r.PartialRotaryFactor <= 1):
 		return FormatError(fmt.Sprintf("partial_rotary_factor is %g", *r.PartialRotaryFactor))
+	case r.PartialRotaryFactor != nil && *r.PartialRotaryFactor != 1 && r.RopeType != "proportional":
+		return UnsupportedError(fmt.Sprintf("partial_rotary_factor %g with rope_type %q", *r.PartialRotaryFactor, r.RopeType))
 	}
 	return nil
 }
@@ -370,16 +389,25 @@ func (v *VisionConfig) validate() error {
 		{"patch_size", v.PatchSize, 1, 256},
 		{"pooling_kernel_size", v.PoolingKernelSize, 1, 16},
 		{"position_embedding_size", v.PositionEmbeddingSize, 1, 1 << 20},
+		{"default_output_length", v.DefaultOutputLength, 0, maxSoftTokens},
 		{"head_dim modulo 4", v.HeadDim % 4, 0, 0},
 		{"num_attention_heads modulo num_key_value_heads", v.NumAttentionHeads % max(1, v.NumKeyValueHeads), 0, 0},
 	})
 	if err != nil {
 		return err
 	}
-	if !(v.RMSNormEps > 0 && v.RMSNormEps < 1) {
+	switch {
+	case !(v.RMSNormEps > 0 && v.RMSNormEps < 1):
 		return FormatError(fmt.Sprintf("rms_norm_eps is %g", v.RMSNormEps))
+	case v.HiddenActivation != "gelu_pytorch_tanh":
+		return UnsupportedError(fmt.Sprintf("hidden_activation %q", v.HiddenActivation))
+	case v.AttentionBias:
+		return UnsupportedError("attention_bias true")
 	}
-	return v.RopeParameters.validate()
+	if err := v.RopeParameters.validate("default", "axial"); err != nil {
+		return fmt.Errorf("rope_parameters: %w", err)
+	}
+	return nil
 }
 
 func (a *AudioConfig) validate() error {
@@ -390,12 +418,17 @@ func (a *AudioConfig) validate() error {
 		{"conv_kernel_size", a.ConvKernelSize, 1, 1024},
 		{"output_proj_dims", a.OutputProjDims, 1, 1 << 16},
 		{"the number of subsampling_conv_channels", len(a.SubsamplingConvChannels), 1, 8},
+		{"hidden_size modulo num_attention_heads", a.HiddenSize % max(1, a.NumAttentionHeads), 0, 0},
 	}
 	for _, n := range a.SubsamplingConvChannels {
 		values = append(values, bounded{"subsampling_conv_channels", n, 1, 1 << 16})
 	}
 	return checkBounds(values)
 }
+
+// maxSoftTokens bounds the budget for a picture that a checkpoint may set: far above
+// the largest released one of 1120, and a picture's activations stay under 3 GB.
+const maxSoftTokens = 4096
 
 // Sliding reports whether layer i attends within the sliding window only.
 func (t *TextConfig) Sliding(i int) bool { return t.LayerTypes[i] == slidingAttention }

@@ -23,7 +23,7 @@ type Request struct {
 	Keep bool
 	// IgnoreEnd goes on past end tokens and loops, up to MaxTokens.
 	IgnoreEnd bool
-	// OnToken, if not nil, is called with every token as soon as it is known.
+	// OnToken, if not nil, is called from Step with every token.
 	OnToken func(Token)
 }
 
@@ -130,10 +130,8 @@ func (b *Batch) Add(r Request) error {
 	case r.Prompt.Len() >= c.MaxPositionEmbeddings:
 		return fmt.Errorf("model: the prompt has %d tokens, the checkpoint's context is %d", r.Prompt.Len(), c.MaxPositionEmbeddings)
 	}
-	for i, id := range r.Prompt.IDs {
-		if id < 0 || int(id) >= c.VocabSize {
-			return fmt.Errorf("model: token id %d at position %d is outside the vocabulary of %d", id, i, c.VocabSize)
-		}
+	if err := r.Prompt.check(c); err != nil {
+		return err
 	}
 	if err := r.Sampling.validate(); err != nil {
 		return fmt.Errorf("model: %w", err)
@@ -169,6 +167,27 @@ func (b *Batch) Step() ([]Finished, error) {
 		return nil, nil
 	}
 	segments, owners := b.plan()
+	choices, err := b.run(segments, owners)
+	if err != nil {
+		return nil, err
+	}
+	for n, g := range owners {
+		if segments[n].wanted > 0 {
+			g.take(b.model, choices[n])
+		}
+	}
+	return b.collect(), nil
+}
+
+// chosen is the next token of a reply, or why there is none.
+type chosen struct {
+	token Token
+	err   error
+}
+
+// run runs one pass and chooses a token for each segment that wants one. Callers are
+// told of it later: they may want to use the model themselves.
+func (b *Batch) run(segments []segment, owners []*generation) ([]chosen, error) {
 	m := b.model
 	m.compute.Lock()
 	defer m.compute.Unlock()
@@ -176,17 +195,19 @@ func (b *Batch) Step() ([]Finished, error) {
 	if err != nil {
 		return nil, err
 	}
+	choices := make([]chosen, len(owners))
 	row := 0
 	for n, g := range owners {
 		if i := slices.Index(g.points, g.seq.length); i >= 0 && g.request.Keep {
 			b.kept.keep(g.seq, g.keys[i])
 		}
-		for range segments[n].wanted {
-			g.take(m, logits.Row(row))
+		if segments[n].wanted > 0 {
+			c := &choices[n]
+			c.token.ID, c.token.LogProb, c.err = g.sampler.next(logits.Row(row))
 			row++
 		}
 	}
-	return b.collect(), nil
+	return choices, nil
 }
 
 // plan cuts the next pass: one step of every reply under way, so that none waits, then
@@ -225,22 +246,21 @@ func (b *Batch) plan() (segments []segment, owners []*generation) {
 	return segments, owners
 }
 
-// take chooses the next token of a reply from its logits.
-func (g *generation) take(m *Model, logits []float32) {
-	id, logProb, err := g.sampler.next(logits)
-	if err != nil {
-		g.reply.Err = fmt.Errorf("%s: %w", g.request.ID, err)
+// take adds the next token to a reply.
+func (g *generation) take(m *Model, c chosen) {
+	if c.err != nil {
+		g.reply.Err = c.err
 		return
 	}
-	t := Token{id, logProb}
+	t := c.token
 	g.reply.Tokens = append(g.reply.Tokens, t)
-	g.ids = append(g.ids, id)
+	g.ids = append(g.ids, t.ID)
 	if g.request.OnToken != nil {
 		g.request.OnToken(t)
 	}
 	r := &g.request
 	switch {
-	case !r.IgnoreEnd && slices.Contains(m.ids.end, id):
+	case !r.IgnoreEnd && slices.Contains(m.ids.end, t.ID):
 		g.reply.Finish = FinishStop
 	case len(g.reply.Tokens) >= r.MaxTokens:
 		g.reply.Finish = FinishLength
@@ -288,6 +308,9 @@ func (m *Model) Generate(ctx context.Context, r Request) (Reply, error) {
 func (m *Model) Logits(p *Prompt, last int) ([]float32, error) {
 	if last < 0 || last > p.Len() {
 		panic(fmt.Sprintf("model: Logits: %d positions of %d", last, p.Len()))
+	}
+	if err := p.check(&m.config.TextConfig); err != nil {
+		return nil, err
 	}
 	m.compute.Lock()
 	defer m.compute.Unlock()

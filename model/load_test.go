@@ -215,6 +215,7 @@ func TestAddRefuses(t *testing.T) {
 		{Request{Prompt: good}, "max tokens 0"},
 		{Request{Prompt: &Prompt{IDs: make([]int32, 131072)}, MaxTokens: 1}, "context"},
 		{Request{Prompt: &Prompt{IDs: []int32{2, 1024}}, MaxTokens: 1}, "token id 1024 at position 1"},
+		{Request{Prompt: &Prompt{IDs: []int32{2, 3}, media: []mediaSpan{{0, 1, &SoftTokens{Rows: 1, Width: 7, Values: make([]float32, 7)}}}}, MaxTokens: 1}, "width 48"},
 		{Request{Prompt: good, MaxTokens: 1, Sampling: Sampling{Temperature: -1}}, "temperature"},
 		{Request{Prompt: good, MaxTokens: 1, Sampling: Sampling{TopP: 2}}, "top-p"},
 	} {

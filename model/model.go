@@ -1,11 +1,7 @@
 package model
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
-	"io"
-	"os"
 	"slices"
 	"sync"
 
@@ -206,29 +202,6 @@ func (m *Model) Budget() int {
 		return v.DefaultOutputLength
 	}
 	return 280
-}
-
-// SHA256 identifies the checkpoint: the hex SHA-256 over the SHA-256 sums of
-// config.json and tokenizer.json, where there are such, and the weight files, in this order. It reads all of
-// them once, which takes about a second for each gigabyte.
-func (m *Model) SHA256() (string, error) { return m.hash() }
-
-func (m *Model) hashFiles() (string, error) {
-	whole := sha256.New()
-	for _, name := range slices.Concat(m.beside, m.source.Files()) {
-		f, err := os.Open(name)
-		if err != nil {
-			return "", err
-		}
-		one := sha256.New()
-		_, err = io.Copy(one, f)
-		f.Close()
-		if err != nil {
-			return "", fmt.Errorf("%s: %w", name, err)
-		}
-		whole.Write(one.Sum(nil))
-	}
-	return hex.EncodeToString(whole.Sum(nil)), nil
 }
 
 // SoftTokens are the embeddings of one picture, [Rows, Width], as the decoder takes

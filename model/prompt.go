@@ -34,6 +34,21 @@ type mediaSpan struct {
 // Len is the number of positions.
 func (p *Prompt) Len() int { return len(p.IDs) }
 
+// check finds what a pass cannot run: ids outside the vocabulary, media of another width.
+func (p *Prompt) check(c *TextConfig) error {
+	for i, id := range p.IDs {
+		if id < 0 || int(id) >= c.VocabSize {
+			return fmt.Errorf("model: token id %d at position %d is outside the vocabulary of %d", id, i, c.VocabSize)
+		}
+	}
+	for _, s := range p.media {
+		if s.soft.Width != c.HiddenSize || s.hi-s.lo != s.soft.Rows || len(s.soft.Values) != s.soft.Rows*s.soft.Width {
+			return fmt.Errorf("model: soft tokens [%d, %d] with %d values at %d positions of a decoder of width %d", s.soft.Rows, s.soft.Width, len(s.soft.Values), s.hi-s.lo, c.HiddenSize)
+		}
+	}
+	return nil
+}
+
 // ImageTokens is the number of positions that hold soft tokens of pictures.
 func (p *Prompt) ImageTokens() int {
 	n := 0

@@ -40,6 +40,9 @@ func NewTracer(c *Case, tolerance float64) (*Tracer, error) {
 		if w.DType != "F32" || len(w.Shape) < 2 || len(w.Shape) > 3 {
 			return nil, fmt.Errorf("reference tensor %s: %s of shape %v, want F32 with 2 or 3 dimensions", name, w.DType, w.Shape)
 		}
+		if w.Elements() == 0 {
+			return nil, fmt.Errorf("reference tensor %s has no values: shape %v", name, w.Shape)
+		}
 		r := &reference{name: name, shape: w.Shape, values: make([]float32, w.Elements())}
 		for i := range r.values {
 			r.values[i] = math.Float32frombits(binary.LittleEndian.Uint32(w.Data[4*i:]))
@@ -120,6 +123,9 @@ func (r *reference) pairs(item, rows, cols int) ([]pair, error) {
 		}
 		return run(rows-kept, 0, kept), nil
 	case len(r.shape) == 3 && !decoder && kept == 2 && r.shape[2] == cols: // two pictures, the first rows of each
+		if item >= kept {
+			return nil, fmt.Errorf("picture %d, the reference has %d", item+1, kept)
+		}
 		return run(0, item*r.shape[1], min(rows, r.shape[1])), nil
 	case len(r.shape) == 3: // the heads of the first positions
 		return run(0, 0, min(rows, kept)), nil
