@@ -65,20 +65,24 @@ func (e usageError) Error() string { return string(e) }
 type exit int
 
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) (status int) {
+	out := &output{Writer: stdout}
 	stop := func() {}
 	defer func() { stop() }()
 	defer func() {
-		if code, ok := recover().(exit); ok {
-			status = int(code)
+		switch v := recover().(type) {
+		case nil:
+		case exit:
+			status = max(int(v), statusOf(out.err, stderr))
+		default:
+			panic(v)
 		}
 	}()
-	s := &streams{stdin, stdout, stderr}
+	s := &streams{stdin, out, stderr}
 	parser, err := kong.New(new(cli),
 		kong.Name("facet"),
 		kong.Description("facet reads images in bulk with Gemma 4 and gives back text that programs can use."),
-		kong.UsageOnError(),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		kong.Writers(stdout, stderr),
+		kong.Writers(out, stderr),
 		kong.Exit(func(code int) { panic(exit(code)) }),
 		kong.Vars{"version": versionLine()},
 		kong.Bind(s),
@@ -97,11 +101,17 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) (status int) 
 		args = []string{"--help"}
 	}
 	command, err := parser.Parse(args)
-	if err != nil {
+	switch {
+	case out.err != nil: // it printed help
+		return statusOf(out.err, stderr)
+	case err != nil:
 		report(stderr, fmt.Errorf("%w (see %s --help)", err, commandOf(err)))
 		return statusUsage
 	}
-	return statusOf(command.Run(), stderr)
+	if err = command.Run(); err == nil {
+		err = out.err
+	}
+	return statusOf(err, stderr)
 }
 
 // commandOf names the command in which kong found an error, as far as it was given.

@@ -6,6 +6,20 @@ import (
 	"io"
 )
 
+// output is standard output. It keeps its first error and takes nothing after it, so
+// that a command which prints many lines need not look at each: run reports the error.
+type output struct {
+	io.Writer
+	err error
+}
+
+func (o *output) Write(p []byte) (n int, err error) {
+	if o.err == nil {
+		n, o.err = o.Writer.Write(p)
+	}
+	return n, o.err
+}
+
 // printJSON writes v as one line, with <, > and & as they are.
 func printJSON(w io.Writer, v any) error {
 	e := json.NewEncoder(w)

@@ -1,0 +1,51 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+
+	"facet/fixtures"
+)
+
+// writerFunc is a function as a writer.
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
+// What breaks in a command is not taken for its end.
+func TestRunPanics(t *testing.T) {
+	defer func() {
+		if v := recover(); v != "broken" {
+			t.Errorf("recovered %v", v)
+		}
+	}()
+	status := run([]string{"version"}, nil, writerFunc(func([]byte) (int, error) { panic("broken") }), io.Discard)
+	t.Errorf("status %d", status)
+}
+
+// A command whose output cannot be written failed, also when it does not look at each write.
+func TestRunFullDisk(t *testing.T) {
+	t.Setenv("FACET_MODEL", fixtures.Path("nano"))
+	full := writerFunc(func([]byte) (int, error) { return 0, errors.New("disk full") })
+	for _, args := range []string{
+		"--help",
+		"--version",
+		"version",
+		"inspect config",
+		"inspect tensors",
+		"inspect memory",
+		"inspect memory --json",
+		"bench --prompt 8 --gen 2 --rounds 1 --budgets 70",
+		"generate hello --max-tokens 1",
+		"ocr " + fixtures.Path("nano/heldout/ocr_00.png"),
+	} {
+		var stderr bytes.Buffer
+		status := run(strings.Fields(args), strings.NewReader(""), full, &stderr)
+		if status != statusError || !strings.HasSuffix(stderr.String(), "facet: disk full\n") {
+			t.Errorf("%s: status %d: %s", args, status, &stderr)
+		}
+	}
+}
