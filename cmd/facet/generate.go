@@ -76,11 +76,11 @@ func (c *generateCommand) Run(ctx context.Context, s *streams) error {
 		return err
 	}
 	defer m.Close()
-	prompt, err := c.prompt(m, text, conversation)
+	prompt, spans, err := c.prompt(m, text, conversation)
 	if err != nil {
 		return err
 	}
-	out := c.output(s, m)
+	out := c.output(s, m, spans)
 	reply, err := m.Generate(ctx, model.Request{
 		ID: "prompt", Prompt: prompt, MaxTokens: c.MaxTokens, Sampling: c.sampling(m), IgnoreEnd: c.IgnoreEos, OnToken: out.add,
 	})
@@ -195,11 +195,12 @@ func (c *generateCommand) conversation(text string) (conversation chat.Conversat
 	return conversation, nil
 }
 
-// prompt reads and encodes the images and builds the prompt.
-func (c *generateCommand) prompt(m *model.Model, text string, conversation chat.Conversation) (*model.Prompt, error) {
+// prompt reads and encodes the images and builds the prompt. A conversation's spans are
+// returned as well, nil for other prompts.
+func (c *generateCommand) prompt(m *model.Model, text string, conversation chat.Conversation) (*model.Prompt, []chat.Span, error) {
 	if c.Raw {
 		if n := strings.Count(text, "<|image|>"); n != len(c.Image) {
-			return nil, usageError(fmt.Sprintf("the prompt has %d places for %d images: <|image|> marks one", n, len(c.Image)))
+			return nil, nil, usageError(fmt.Sprintf("the prompt has %d places for %d images: <|image|> marks one", n, len(c.Image)))
 		}
 	}
 	if c.Raw || !m.HasChat() {
@@ -207,35 +208,38 @@ func (c *generateCommand) prompt(m *model.Model, text string, conversation chat.
 		for _, path := range c.Image {
 			data, err := readImage(path)
 			if err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 			images = append(images, data)
 		}
 		soft, err := c.encode(m, images, c.Image)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if c.Raw {
-			return m.RawPrompt(text, soft)
+			prompt, err := m.RawPrompt(text, soft)
+			return prompt, nil, err
 		}
 		if c.Messages != "" || c.System != "" || c.Thinking || c.Tools != "" {
-			return nil, fmt.Errorf("%s: this checkpoint has no chat template: it continues a text and knows no conversation", m.Path())
+			return nil, nil, fmt.Errorf("%s: this checkpoint has no chat template: it continues a text and knows no conversation", m.Path())
 		}
-		return m.CompletionPrompt(text, soft)
+		prompt, err := m.CompletionPrompt(text, soft)
+		return prompt, nil, err
 	}
 	spans, err := chat.Render(conversation, chat.Options{Template: m.Template(), Thinking: c.Thinking, GenerationPrompt: true})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	images, names, err := c.media(spans)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	soft, err := c.encode(m, images, names)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return m.ChatPrompt(spans, soft)
+	prompt, err := m.ChatPrompt(spans, soft)
+	return prompt, spans, err
 }
 
 // media reads the images of a conversation, in order. A part without a source takes
@@ -354,15 +358,16 @@ type generateOutput struct {
 	reply  generateReply
 }
 
-func (c *generateCommand) output(s *streams, m *model.Model) *generateOutput {
+// output takes the reply to a prompt, and to the spans of a conversation.
+func (c *generateCommand) output(s *streams, m *model.Model, spans []chat.Span) *generateOutput {
 	o := &generateOutput{s: s, json: c.JSON, safe: func(text string) string { return text }}
 	if isTerminal(s.out) {
 		o.safe = sink.Printable // a reply may hold what an image made the model write
 	}
-	if c.Raw || !m.HasChat() {
+	if spans == nil {
 		o.text = m.Tokenizer().NewStream(true)
 	} else {
-		o.parser = chat.NewParser(m.Tokenizer())
+		o.parser = chat.NewParserAfter(m.Tokenizer(), spans)
 	}
 	return o
 }
