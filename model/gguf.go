@@ -482,6 +482,7 @@ func ggufVision(k *ggufKeys, v *VisionConfig) {
 	const p = "clip.vision."
 	*v = VisionConfig{
 		ModelType:           "gemma4_vision",
+		HiddenActivation:    "gelu_pytorch_tanh", // Gemma 4 has no other
 		HiddenSize:          k.int(p + "embedding_length"),
 		IntermediateSize:    k.int(p + "feed_forward_length"),
 		NumHiddenLayers:     k.int(p + "block_count"),
