@@ -10,8 +10,14 @@
 //	 4. at each position: the Kullback-Leibler divergence of facet's distribution from
 //	    llama.cpp's, and whether the likeliest token is the same
 //
-// llama.cpp rounds activations to 8 bits for quantised weights and keeps keys and values
-// in float16, so that exact differs from it as well; how far is the measure for fast.
+// llama.cpp rounds activations to 8 bits before it multiplies them with quantised weights,
+// to bfloat16 with those of that type, and GELU to float16; facet's exact rounds nothing. Small
+// random models amplify a rounding until another token is likelier, and tell nothing
+// here. Files without quantised weights do, even of such models: what
+//
+//	llama-quantize --allow-requantize MODEL.gguf F32.gguf F32
+//
+// makes of one leaves nothing but GELU and the sums' order.
 // The exit status is 1 where the bounds given by flags are not met.
 package main
 

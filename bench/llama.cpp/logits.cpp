@@ -43,6 +43,9 @@ int main(int argc, char **argv) {
     if (!model) fail("cannot be loaded", argv[1]);
     llama_context_params params = llama_context_default_params();
     params.n_ctx = ids.size();
+    // As exact as it can be told to: what is left is its rounding of activations and of GELU.
+    params.type_k = params.type_v = GGML_TYPE_F32;
+    params.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_DISABLED; // which computes in float16
     params.n_threads = params.n_threads_batch = atoi(argv[4]);
     llama_context *context = llama_init_from_model(model, params);
     if (!context) fail("no context", argv[1]);
