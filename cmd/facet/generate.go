@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 
@@ -63,11 +62,11 @@ func (c *generateCommand) Run(ctx context.Context, s *streams) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	text, err := c.text(s)
+	text, err := c.text(ctx, s)
 	if err != nil {
 		return err
 	}
-	conversation, err := c.conversation(text)
+	conversation, err := c.conversation(ctx, text)
 	if err != nil {
 		return err
 	}
@@ -139,13 +138,13 @@ func (c *generateCommand) check() error {
 }
 
 // text is the prompt, read from where its argument says.
-func (c *generateCommand) text(s *streams) (string, error) {
+func (c *generateCommand) text(ctx context.Context, s *streams) (string, error) {
 	var data []byte
 	var err error
 	if name, ok := strings.CutPrefix(c.Prompt, "@"); ok {
-		data, err = os.ReadFile(name)
+		data, err = readTextFile(ctx, name)
 	} else if c.Prompt == "-" {
-		data, err = io.ReadAll(s.in)
+		data, err = readStdin(ctx, s.in)
 	} else {
 		return c.Prompt, nil
 	}
@@ -157,9 +156,9 @@ func (c *generateCommand) text(s *streams) (string, error) {
 
 // conversation is that of --messages, or one of the system instruction and the
 // prompt with the images before it.
-func (c *generateCommand) conversation(text string) (conversation chat.Conversation, err error) {
+func (c *generateCommand) conversation(ctx context.Context, text string) (conversation chat.Conversation, err error) {
 	if c.Messages != "" {
-		data, err := os.ReadFile(c.Messages)
+		data, err := readTextFile(ctx, c.Messages)
 		if err != nil {
 			return conversation, err
 		}
@@ -178,7 +177,7 @@ func (c *generateCommand) conversation(text string) (conversation chat.Conversat
 		conversation.Messages = append(conversation.Messages, user)
 	}
 	if c.Tools != "" {
-		data, err := os.ReadFile(c.Tools)
+		data, err := readTextFile(ctx, c.Tools)
 		if err != nil {
 			return conversation, err
 		}

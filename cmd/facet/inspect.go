@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"image/png"
 	"io"
@@ -170,7 +171,7 @@ func (c *inspectTokens) Run(s *streams) error {
 	if err != nil {
 		return err
 	}
-	text, err := io.ReadAll(s.in)
+	text, err := readStdin(context.Background(), s.in)
 	if err != nil {
 		return err
 	}
@@ -193,7 +194,7 @@ type inspectChat struct {
 }
 
 func (c *inspectChat) Run(s *streams) error {
-	data, err := io.ReadAll(s.in)
+	data, err := readStdin(context.Background(), s.in)
 	if err != nil {
 		return err
 	}
