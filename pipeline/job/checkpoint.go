@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"facet/vision"
 )
 
 // Checkpoint is what a checkpoint says about jobs: the file facet.json beside
@@ -29,10 +31,7 @@ type Setting struct {
 // CheckpointFile is the name of the file that holds a Checkpoint.
 const CheckpointFile = "facet.json"
 
-const (
-	maxCheckpointFile = 1 << 20 // bytes: room for a prompt for every job
-	maxBudget         = 1120    // the largest of Gemma 4's budgets
-)
+const maxCheckpointFile = 1 << 20 // bytes: room for a prompt for every job
 
 // FormatError says what is wrong with a file of ours.
 type FormatError string
@@ -88,8 +87,8 @@ func (s Setting) check(j Job) error {
 	if len(s.Prompt) > maxPrompt {
 		return fmt.Errorf("prompt of %d bytes: at most %d", len(s.Prompt), maxPrompt)
 	}
-	if s.Budget < 0 || s.Budget > maxBudget {
-		return fmt.Errorf("budget %d: want 0 to %d", s.Budget, maxBudget)
+	if !knownBudget(s.Budget) {
+		return fmt.Errorf("budget %d: want one of %v", s.Budget, vision.Budgets)
 	}
 	for i, b := range s.Boxes {
 		if !slices.Contains(j.Boxes, b) {

@@ -7,10 +7,9 @@
 //	OCR.Read(&record, Reply{tokens, …})       // 2. reply → text, blocks, warnings
 //	record.Line()                             // 3. one line of records.jsonl
 //
-// A job is a value: a name, the media it takes, a question and a reader. A
-// reply is foreign input like any file: whatever it holds, a reader does not
-// fail. It keeps what it can and says in the record's warnings what it could
-// not use.
+// A job is a value: a name, a question and a reader. A reply is foreign input
+// like any file: whatever it holds, a reader does not fail. It keeps what it
+// can and says in the record's warnings what it could not use.
 package job
 
 import (
@@ -21,22 +20,13 @@ import (
 	"slices"
 	"strings"
 	"unicode"
-)
 
-// Media is a set of kinds of input.
-type Media uint8
-
-// The kinds of input. A page of a document is an Image.
-const (
-	Image Media = 1 << iota
-	Audio
-	Video
+	"facet/vision"
 )
 
 // Job is what to ask about one item and how to read the reply.
 type Job struct {
-	Name  string
-	Takes Media
+	Name string
 
 	// MaxTokens bounds a reply where the user sets no bound.
 	MaxTokens int
@@ -153,12 +143,12 @@ func (p Plan) PromptSHA256() string {
 // check refuses values no job can use. Manifests reach it as well as flags.
 func (o Options) check() error {
 	switch {
-	case o.Budget < 0:
-		return fmt.Errorf("budget %d is negative", o.Budget)
+	case !knownBudget(o.Budget):
+		return fmt.Errorf("budget %d: want one of %v", o.Budget, vision.Budgets)
 	case o.MaxTokens < 0:
 		return fmt.Errorf("max_tokens %d is negative", o.MaxTokens)
-	case !(o.Temperature >= 0) || math.IsInf(o.Temperature, 1):
-		return fmt.Errorf("temperature %v is not a number from 0", o.Temperature)
+	case !(o.Temperature >= 0 && o.Temperature <= 100): // as model.Sampling has it
+		return fmt.Errorf("temperature %v is not in 0 to 100", o.Temperature)
 	case len(o.Prompt) > maxPrompt:
 		return fmt.Errorf("prompt of %d bytes: at most %d", len(o.Prompt), maxPrompt)
 	case len(o.Language) > maxLanguage || strings.ContainsFunc(o.Language, unicode.IsControl):
@@ -166,6 +156,10 @@ func (o Options) check() error {
 	}
 	return nil
 }
+
+// knownBudget reports whether n is a budget that the models were trained with, or 0 for
+// none. A larger one would take any amount of memory.
+func knownBudget(n int) bool { return n == 0 || slices.Contains(vision.Budgets, n) }
 
 const (
 	maxPrompt   = 64 << 10 // bytes; a question is text, not a document

@@ -10,7 +10,6 @@ import (
 // otherwise.
 var OCR = Job{
 	Name:      "ocr",
-	Takes:     Image,
 	MaxTokens: 8192, // a dense page: 5,000 characters in 100 lines, and 25 tokens a line for the box
 	Boxes:     []Boxes{BoxesLine, BoxesNone},
 	Ask:       askOCR,

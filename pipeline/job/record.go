@@ -33,7 +33,6 @@ type Record struct {
 	Text      string    `json:"text"`
 	Blank     *bool     `json:"blank,omitempty"` // for pages: no text on it
 	Blocks    []Block   `json:"blocks"`          // never null
-	Elements  []Element `json:"elements,omitempty"`
 	Finish    Finish    `json:"finish"`
 	Attempts  int       `json:"attempts"`
 	Warnings  []string  `json:"warnings"` // never null; sentences for people
@@ -70,16 +69,6 @@ type Block struct {
 	Box        Box     `json:"box,omitzero"`
 	Box2D      Box2D   `json:"box_2d,omitzero"`
 	Confidence float64 `json:"confidence,omitzero"` // 0.0001–1; 0 is unknown
-}
-
-// Element is one part of a user interface.
-type Element struct {
-	Label      string  `json:"label"`
-	Role       string  `json:"role,omitempty"`
-	Box        Box     `json:"box,omitzero"`
-	Box2D      Box2D   `json:"box_2d,omitzero"`
-	Point      [2]int  `json:"point"` // x, y in pixels: where to click
-	Confidence float64 `json:"confidence,omitzero"`
 }
 
 // Usage counts tokens.
