@@ -17,10 +17,12 @@ func (q Quant) PackGroup(dst, src []byte, rows, in int) {
 	if rows < GroupRows || in%f.spanColumns() != 0 {
 		clear(dst[:size])
 	}
-	for r := range rows {
-		row := src[r*q.RowBytes(in):][:q.RowBytes(in)]
-		for b := 0; b*f.columns < in; b++ {
-			f.pack(dst, r, b*f.columns, row[b*f.bytes:][:f.bytes])
+	row := q.RowBytes(in)
+	for k := 0; k < in; k += xColumns { // all rows of a block while its place is in the cache
+		head, block, b := f.span(dst, k)
+		from := k / f.columns * f.bytes
+		for r := range rows {
+			f.pack(head, block, b, r, src[r*row+from:][:f.bytes], k%f.columns/xColumns)
 		}
 	}
 }
@@ -47,17 +49,35 @@ type quants [8]uint32
 // each repeats a byte in the four of a word.
 const each = 0x01010101
 
-// span returns the head of the span with column k, the block that begins there, and the
-// block's number in the span.
+// span returns the span with column k, which its head begins, the block that begins at the
+// column, and the block's number in the span.
 func (f *quantFormat) span(group []byte, k int) (head, block []byte, b int) {
 	span := group[k/f.spanColumns()*f.spanBytes():][:f.spanBytes()]
 	b = k % f.spanColumns() / xColumns
 	return span, span[f.headBytes()+b*f.blockBytes():][:f.blockBytes()], b
 }
 
-// pack puts one block of a file, which begins at column k of row r, in its place.
-func (f *quantFormat) pack(group []byte, r, k int, src []byte) {
-	head, block, b := f.span(group, k)
+// pack puts 32 columns of row r, the n-th ones of a block of a file, into block b of a span,
+// and with the first ones the scales of all.
+func (f *quantFormat) pack(head, block []byte, b, r int, src []byte, n int) {
+	if n == 0 {
+		f.putScales(head, b, r, src)
+	}
+	if f.bits == 4 && f.columns == xColumns { // as they lie in the file
+		words := src[f.bytes-16:]
+		for j := range 4 {
+			binary.LittleEndian.PutUint32(block[64*j+4*r:], binary.LittleEndian.Uint32(words[4*j:]))
+		}
+		return
+	}
+	var q quants
+	f.read(&q, src, n)
+	f.put(block, r, &q)
+}
+
+// putScales puts the scales of row r in the head of a span, from a block of a file that
+// begins with block b.
+func (f *quantFormat) putScales(head []byte, b, r int, src []byte) {
 	switch f.scheme {
 	case scaleOnly:
 		copy(head[32*b+2*r:][:2], src)
@@ -75,14 +95,6 @@ func (f *quantFormat) pack(group []byte, r, k int, src []byte) {
 		for i, s := range src[192:208] {
 			head[16*i+r] = s
 		}
-	}
-	for b := 0; b*xColumns < f.columns; b++ {
-		if b > 0 {
-			_, block, _ = f.span(group, k+b*xColumns)
-		}
-		var q quants
-		f.read(&q, src, b)
-		f.put(block, r, &q)
 	}
 }
 
