@@ -22,6 +22,7 @@ import (
 //	kernel knows slices, tensor knows shapes, model knows names, job knows questions,
 //	pipeline knows files, cmd knows people
 var order = []string{
+	"internal/strictjson",
 	"internal/kernel",
 	"internal/quant",
 	"internal/weights",
