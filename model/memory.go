@@ -48,18 +48,18 @@ func (m *Model) Memory(context, sequences, budget int) Memory {
 		}
 	}
 	c := &m.config.TextConfig
-	out.Cache = int64(sequences) * c.cacheBytes(context, budget)
-	out.Pass = c.passBytes(sequences)
+	out.Cache = int64(sequences) * c.cacheBytes(context, budget, m.Precision() == Fast)
+	out.Pass = c.passBytes(sequences, budget)
 	if v := m.config.VisionConfig; v != nil {
-		out.Tower = v.towerBytes(budget)
+		out.Tower = v.towerBytes(budget, m.Precision())
 	}
 	return out
 }
 
 // cacheBytes is the memory of one sequence's keys and values at a context: all
 // positions in full layers; in sliding ones the window and the longest pass, which a
-// picture that sees itself in both directions lengthens.
-func (t *TextConfig) cacheBytes(context, budget int) int64 {
+// picture that sees itself in both directions lengthens. Pages are whole.
+func (t *TextConfig) cacheBytes(context, budget int, packed bool) int64 {
 	var n int64
 	for i := range t.firstShared() {
 		positions := context
@@ -71,32 +71,51 @@ func (t *TextConfig) cacheBytes(context, budget int) int64 {
 			positions = min(context, t.SlidingWindow-1+pass+pageKeys) // a page is kept until the window left all of it
 		}
 		pages := (positions + pageKeys - 1) / pageKeys
-		n += int64(pages) * 2 * 4 * int64(t.kvHeads(i)*pageKeys*t.headDim(i))
+		shape := attentionShape{t.heads(i), t.kvHeads(i), t.headDim(i)}
+		page := 2 * 4 * shape.pageValues(false) // keys and values, float32
+		if packed {
+			page = 2 * shape.pageValues(true) // both at once, bfloat16
+		}
+		n += int64(pages) * int64(page)
 	}
 	return n
 }
 
-// passBytes is the memory of the activations of a full pass that ends all sequences' prompts.
-func (t *TextConfig) passBytes(sequences int) int64 {
-	rows := int64(passTokens + sequences)
-	var widest int64
+// passBytes is the memory of the activations of a full pass that ends all sequences'
+// prompts, lengthened by a picture that may not be cut.
+func (t *TextConfig) passBytes(sequences, budget int) int64 {
+	rows := passTokens + sequences
+	if t.bidirectionalImages() {
+		rows += budget
+	}
+	widest := 0
 	for i := range t.NumHiddenLayers {
 		q, kv := t.heads(i)*t.headDim(i), t.kvHeads(i)*t.headDim(i)
-		widest = max(widest, int64(2*q+2*kv+2*t.intermediateSize(i)))
+		widest = max(widest, 2*q+2*kv+2*t.intermediateSize(i)+2*t.headDim(i)) // with the rotary tables
 	}
-	ple := int64(2 * t.NumHiddenLayers * t.HiddenSizePerLayerInput)
-	return 4 * (rows*(3*int64(t.HiddenSize)+widest+ple) + int64(sequences)*int64(t.VocabSize))
+	columns := 3*t.HiddenSize + widest + 2*t.NumHiddenLayers*t.HiddenSizePerLayerInput
+	if t.EnableMoEBlock { // dense, input and sum; the rows of one expert, at most all
+		columns += 3*t.HiddenSize + *t.NumExperts + 2*t.HiddenSize + 3**t.MoEIntermediateSize
+	}
+	return 4 * (int64(rows)*int64(columns) + int64(sequences)*int64(t.VocabSize))
 }
 
-// towerBytes is the memory of the tower's activations for a picture of budget soft tokens.
-func (v *VisionConfig) towerBytes(budget int) int64 {
+// towerBytes is the memory of the tower's activations for a picture of budget soft
+// tokens. What lies between the linear layers of the MLP is there for towerRows patches
+// at a time.
+func (v *VisionConfig) towerBytes(budget int, p Precision) int64 {
 	patches := int64(budget * v.PoolingKernelSize * v.PoolingKernelSize)
+	shape := attentionShape{v.NumAttentionHeads, v.NumKeyValueHeads, v.HeadDim}
 	q, kv := v.NumAttentionHeads*v.HeadDim, v.NumKeyValueHeads*v.HeadDim
-	columns := 3*v.HiddenSize + 2*q + 2*kv + 2*v.IntermediateSize + 2*3*v.PatchSize*v.PatchSize
-	if v.UseClippedLinears {
-		columns += v.IntermediateSize
+	columns := 2*v.HiddenSize + 2*q + 2*kv + v.HeadDim + 2*3*v.PatchSize*v.PatchSize
+	block := v.HiddenSize + 2*v.IntermediateSize
+	var packed int64
+	if p == Fast {
+		packed = (patches + pageKeys - 1) / pageKeys * shape.pageBytes(true)
+	} else if v.UseClippedLinears {
+		columns += v.HiddenSize
 	}
-	return 4 * patches * int64(columns)
+	return 4*patches*int64(columns) + 4*min(patches, towerRows)*int64(block) + packed
 }
 
 // Counts are the sizes of a checkpoint's files.
