@@ -106,6 +106,14 @@ func (s attentionShape) pageValues(packed bool) int {
 	return s.kvHeads * pageKeys * s.dim
 }
 
+// pageBytes is the memory of a page by its kind.
+func (s attentionShape) pageBytes(packed bool) int64 {
+	if packed {
+		return 2 * int64(s.pageValues(true))
+	}
+	return 2 * 4 * int64(s.pageValues(false))
+}
+
 // put stores keys and values [n, K·E] in slots [slot, slot+n).
 func (p *kvPage) put(shape attentionShape, slot int, k, v tensor.Mat) {
 	dim := shape.dim

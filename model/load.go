@@ -18,7 +18,7 @@ type binder struct {
 	used    map[string]bool
 	vectors []*vector
 	unused  []string
-	// workers, if not nil, repack quantised matrices for integer products.
+	// workers, if not nil, make matrices ready for fast products.
 	workers *tensor.Pool
 	err     error
 }
@@ -65,10 +65,23 @@ func (b *binder) stack(name string, n, out, in int) tensor.Weight {
 	return b.matrix(t, n*out, in)
 }
 
-// matrix is weight, repacked where products are to be fast and the values are quantised.
+// stored binds a matrix [out, in] that multiplies in float32 until it is repacked.
+func (b *binder) stored(name string, out, in int) tensor.Weight {
+	t, ok := b.tensor(name, out, in)
+	if !ok {
+		return nil
+	}
+	return b.weight(t, out, in)
+}
+
+// matrix is weight; where products are to be fast, quantised values are repacked for
+// integer products, and bfloat16 is multiplied as such where it lies.
 func (b *binder) matrix(t weights.Tensor, out, in int) tensor.Weight {
-	if b.workers == nil || !tensor.Packable(t.DType) || b.err != nil {
+	switch {
+	case b.workers == nil || b.err != nil:
 		return b.weight(t, out, in)
+	case !tensor.Packable(t.DType):
+		return tensor.BF16Rows(b.weight(t, out, in))
 	}
 	w, err := tensor.Pack(b.workers, t.DType, t.Data, out, in, t.Release)
 	if err != nil {
@@ -235,7 +248,7 @@ func bindLayer(b *binder, c *TextConfig, i int) *layer {
 		n, width := *c.NumExperts, *c.MoEIntermediateSize
 		l.experts = &experts{
 			name: strings.TrimSuffix(p, "."), count: n, topK: *c.TopKExperts, width: width,
-			router:         b.mat(p+"router.proj.weight", n, hidden),
+			router:         b.stored(p+"router.proj.weight", n, hidden), // small, and a near-tie sends a token elsewhere
 			routerScale:    b.vec(p+"router.scale", hidden),
 			perExpertScale: b.vec(p+"router.per_expert_scale", n),
 			gateUp:         b.stack(p+"experts.gate_up_proj", n, 2*width, hidden),
@@ -255,9 +268,9 @@ func bindVision(b *binder, v *VisionConfig, textHidden int) *visionTower {
 	patch := 3 * v.PatchSize * v.PatchSize
 	t := &visionTower{
 		config:     v,
-		patchProj:  b.mat(p+"patch_embedder.input_proj.weight", hidden, patch),
+		patchProj:  b.stored(p+"patch_embedder.input_proj.weight", hidden, patch),
 		positions:  b.stack(p+"patch_embedder.position_embedding_table", 2, v.PositionEmbeddingSize, hidden),
-		projection: b.mat("model.embed_vision.embedding_projection.weight", textHidden, hidden),
+		projection: b.stored("model.embed_vision.embedding_projection.weight", textHidden, hidden),
 	}
 	if v.Standardize {
 		t.stdBias = b.vec(p+"std_bias", hidden)
@@ -265,6 +278,12 @@ func bindVision(b *binder, v *VisionConfig, textHidden int) *visionTower {
 	}
 	for i := range v.NumHiddenLayers {
 		t.layers = append(t.layers, bindVisionLayer(b, v, fmt.Sprintf("%sencoder.layers.%d", p, i)))
+	}
+	for _, name := range b.src.Names() {
+		if strings.HasPrefix(name, p) {
+			w, _ := b.src.Tensor(name)
+			t.stored = append(t.stored, w)
+		}
 	}
 	return t
 }
@@ -300,7 +319,7 @@ func bindVisionLayer(b *binder, v *VisionConfig, name string) *visionLayer {
 
 // bindClipped binds a tower's linear layer with its four clip bounds, where the tower has them.
 func bindClipped(b *binder, clipped bool, name string, out, in int) linear {
-	l := linear{weight: b.mat(name+".linear.weight", out, in)}
+	l := linear{weight: b.stored(name+".linear.weight", out, in)}
 	if clipped {
 		l.clip = &clip{
 			inMin: b.vec(name + ".input_min"), inMax: b.vec(name + ".input_max"),

@@ -6,6 +6,7 @@ import (
 
 	"facet/internal/kernel"
 	"facet/internal/tensor"
+	"facet/internal/weights"
 	"facet/vision"
 )
 
@@ -18,6 +19,8 @@ type visionTower struct {
 	stdBias, stdScale *vector       // nil in the small tower
 	projection        tensor.Weight // [D, Dv]
 	rope              rope          // of half a head: one half turns by x, the other by y
+	stored            []weights.Tensor
+	packed            bool // the weights are panels
 }
 
 type visionLayer struct {
@@ -34,6 +37,9 @@ func (t *visionTower) encode(s *scratch, p *vision.Patches) (tensor.Mat, error) 
 	if err := t.check(p); err != nil {
 		return tensor.Mat{}, err
 	}
+	if s.fast {
+		t.pack(s.pool)
+	}
 	x := t.embed(s, p)
 	t.rotations(s, p)
 	all := []stretch{{lo: 0, hi: x.Rows, visible: func(int) (int, int) { return 0, x.Rows }}}
@@ -47,6 +53,26 @@ func (t *visionTower) encode(s *scratch, p *vision.Patches) (tensor.Mat, error) 
 	t.projection.MatMul(s.pool, soft, h)
 	s.trace("model.embed_vision", "", soft)
 	return soft, nil
+}
+
+// pack makes panels of all weights, before the first picture of a fast model: it takes a
+// copy of their size, which text alone does not need.
+func (t *visionTower) pack(p *tensor.Pool) {
+	if t.packed {
+		return
+	}
+	t.packed = true
+	t.patchProj = tensor.PackBF16(p, t.patchProj)
+	t.projection = tensor.PackBF16(p, t.projection)
+	for _, l := range t.layers {
+		a, m := &l.attention, &l.mlp
+		for _, n := range []*linear{&a.q, &a.k, &a.v, &a.o, &m.gate, &m.up, &m.down} {
+			n.pack(p)
+		}
+	}
+	for _, w := range t.stored {
+		w.Release(0, len(w.Data))
+	}
 }
 
 func (t *visionTower) check(p *vision.Patches) error {
@@ -110,7 +136,28 @@ func (l *visionLayer) forward(s *scratch, x tensor.Mat, all []stretch, eps float
 		all[0].keys = rowKeys{k, v, a.shape.dim}
 	}
 	s.attend(q, a.shape, all)
-	h = a.o.apply(s, &s.h, s.mixed) // [P, Dv]
+	// The rest goes row by row: in blocks, so that what is between the products stays in
+	// the caches and takes little memory.
+	block := towerRows
+	if s.tracer != nil {
+		block = x.Rows
+	}
+	for lo := 0; lo < x.Rows; lo += block {
+		hi := min(lo+block, x.Rows)
+		l.mix(s, x.Slice(lo, hi), s.mixed.Slice(lo, hi), eps)
+	}
+}
+
+// towerRows is the number of patches that go through the second half of a layer at a
+// time: five of the pieces in which the products of two threads are shared out, whose
+// 3072 columns of gate and up take 12 MB.
+const towerRows = 480
+
+// mix adds to rows x [n, Dv] of the residual stream what attention has mixed for them
+// [n, H·E], and then the MLP.
+func (l *visionLayer) mix(s *scratch, x, mixed tensor.Mat, eps float32) {
+	a := &l.attention
+	h := a.o.apply(s, &s.h, mixed) // [n, Dv]
 	s.trace(a.name, ".o_proj", h)
 	s.trace(a.name, "", h)
 	h = norm(s, &s.norm, h, l.postAttentionNorm.v, eps)
@@ -119,7 +166,7 @@ func (l *visionLayer) forward(s *scratch, x tensor.Mat, all []stretch, eps float
 
 	h = norm(s, &s.norm, x, l.preMLPNorm.v, eps)
 	s.trace(l.name, ".pre_feedforward_layernorm", h)
-	h = l.mlp.forward(s, &s.h, h) // [P, Dv]
+	h = l.mlp.forward(s, &s.h, h) // [n, Dv]
 	h = norm(s, &s.norm, h, l.postMLPNorm.v, eps)
 	s.trace(l.name, ".post_feedforward_layernorm", h)
 	add(s, x, h)
