@@ -3,10 +3,11 @@ package tokenizer
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"io"
-	"os"
-	"unicode/utf8"
+	"math"
+
+	"facet/internal/strictjson"
 )
 
 // Limits on what a file may claim. Gemma 4 has a 32 MB file, 262,144 tokens of
@@ -17,6 +18,8 @@ const (
 	maxTokens = 1 << 20
 	maxMerges = 1 << 22
 	maxToken  = 1 << 10 // bytes
+
+	maxSpelled = 6 * maxToken // of a token in the file: JSON may write a byte as \u000a
 )
 
 const (
@@ -32,7 +35,7 @@ const (
 // Encode gives the ids of the text alone, and who asks for a prompt writes
 // <bos> itself.
 func Open(path string) (*Tokenizer, error) {
-	data, err := readFile(path)
+	data, err := strictjson.ReadFile(path, maxFile)
 	if err != nil {
 		return nil, fmt.Errorf("tokenizer: %w", err)
 	}
@@ -43,32 +46,10 @@ func Open(path string) (*Tokenizer, error) {
 	return t, nil
 }
 
-func readFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	switch {
-	case err != nil:
-		return nil, err
-	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%s: %w", path, FormatError("not a regular file"))
-	case info.Size() > maxFile:
-		return nil, fmt.Errorf("%s: %w", path, FormatError(fmt.Sprintf("%d bytes, more than %d", info.Size(), maxFile)))
-	}
-	data := make([]byte, info.Size())
-	if _, err := io.ReadFull(f, data); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return data, nil
-}
-
 // loader collects what a file says, in any order of its keys, until the
 // Tokenizer can be built.
 type loader struct {
-	jsonReader
+	*strictjson.Reader
 	names  []byte  // the vocabulary's strings, one after the other
 	ends   []int   // where each ends in names
 	ids    []int32 // its id
@@ -93,14 +74,11 @@ type addedToken struct {
 
 // parse builds a Tokenizer from the bytes of a tokenizer.json.
 func parse(data []byte) (*Tokenizer, error) {
-	if !utf8.Valid(data) {
-		return nil, FormatError("not UTF-8 text")
-	}
-	l := &loader{jsonReader: jsonReader{data: data}}
+	l := &loader{Reader: strictjson.NewReader(data)}
 	l.file()
-	l.end()
-	if l.err != nil {
-		return nil, l.err
+	l.End()
+	if err := l.Err(); err != nil {
+		return nil, formatError(err, data)
 	}
 	if err := l.checkKind(); err != nil {
 		return nil, err
@@ -116,102 +94,126 @@ func parse(data []byte) (*Tokenizer, error) {
 		return nil, err
 	}
 	if err := l.mergeTable(t); err != nil {
-		return nil, err
+		return nil, formatError(err, data)
 	}
 	return t, nil
 }
 
+// formatError returns what a reader of data says of it as a FormatError, and other
+// errors as they are.
+func formatError(err error, data []byte) error {
+	var wrong *strictjson.Error
+	switch {
+	case !errors.As(err, &wrong):
+		return err
+	case !json.Valid(data):
+		return FormatError("not JSON: " + err.Error())
+	}
+	return FormatError(err.Error())
+}
+
 func (l *loader) file() {
-	l.fields(func(key string) {
+	l.Object(func(key string) {
 		switch key {
 		case "added_tokens":
-			l.array(l.addedToken)
+			l.Array(l.addedToken)
 		case "normalizer":
-			l.normalizer = l.skip()
+			l.normalizer = l.Raw()
 		case "pre_tokenizer":
-			l.preTokenizer = l.skip()
+			l.preTokenizer = l.Raw()
 		case "decoder":
-			l.decoder = l.skip()
+			l.decoder = l.Raw()
 		case "model":
 			l.model()
 		default: // version, truncation, padding, post_processor
-			l.skip()
+			l.Skip()
 		}
 	})
 }
 
 func (l *loader) addedToken() {
 	if len(l.added) == maxTokens {
-		l.fail("more than %d added tokens", maxTokens)
+		l.Fail("more than %d added tokens", maxTokens)
 		return
 	}
 	a := addedToken{id: -1}
-	l.fields(func(key string) {
+	l.Object(func(key string) {
 		switch key {
 		case "id":
 			a.id = l.id()
 		case "content":
 			a.content = l.text()
 		case "special":
-			a.special = l.flag()
+			a.special = l.Bool()
 		case "normalized":
-			a.normalized = l.flag()
+			a.normalized = l.Bool()
 		case "single_word":
-			a.singleWord = l.flag()
+			a.singleWord = l.Bool()
 		case "lstrip":
-			a.leftStrip = l.flag()
+			a.leftStrip = l.Bool()
 		case "rstrip":
-			a.rightStrip = l.flag()
+			a.rightStrip = l.Bool()
 		default:
-			l.skip()
+			l.Skip()
 		}
 	})
-	if l.err == nil && (a.id < 0 || a.content == "" || len(a.content) > maxToken) {
-		l.fail("added token without an id or a content of 1 to %d bytes", maxToken)
+	if l.Err() == nil && (a.id < 0 || a.content == "" || len(a.content) > maxToken) {
+		l.Fail("added token without an id or a content of 1 to %d bytes", maxToken)
 	}
 	l.added = append(l.added, a)
 }
 
 func (l *loader) model() {
-	l.fields(func(key string) {
+	l.Object(func(key string) {
 		switch key {
 		case "type":
 			l.kind = l.text()
 		case "vocab":
-			l.object(l.vocabEntry)
+			l.Entries(l.vocabEntry)
 		case "merges":
-			l.peek()
-			l.start = l.pos
-			l.merges = l.skip()
+			l.Peek()
+			l.start = l.Offset()
+			l.merges = l.Raw()
 		case "unk_token":
 			l.unk = l.text()
 		case "byte_fallback":
-			l.byteFallback = l.flag()
+			l.byteFallback = l.Bool()
 		case "dropout", "continuing_subword_prefix", "end_of_word_suffix", "ignore_merges":
-			switch v := string(l.skip()); v {
+			switch v := string(l.Raw()); v {
 			case "null", "false", `""`, "0", "0.0", "":
 			default:
-				l.unsupported("model.%s %.40s", key, v)
+				l.Stop(UnsupportedError(fmt.Sprintf("model.%s %.40s", key, v)))
 			}
 		default: // fuse_unk: no unknown is ever produced
-			l.skip()
+			l.Skip()
 		}
 	})
 }
 
-func (l *loader) unsupported(format string, args ...any) {
-	if l.err == nil {
-		l.err = UnsupportedError(fmt.Sprintf(format, args...))
+// id reads a token id.
+func (l *loader) id() int32 {
+	n := l.Uint64()
+	if n > math.MaxInt32 {
+		l.Fail("token id %d is too large", n)
 	}
+	return int32(n)
+}
+
+// text reads a string or null, which is "".
+func (l *loader) text() string {
+	if l.Null() {
+		return ""
+	}
+	return l.Text(maxSpelled)
 }
 
 func (l *loader) vocabEntry(key []byte) {
 	if len(l.ids) == maxTokens {
-		l.fail("more than %d tokens", maxTokens)
+		l.Fail("more than %d tokens", maxTokens)
 		return
 	}
 	if len(key) == 0 || len(key) > maxToken {
-		l.fail("token of %d bytes, want 1 to %d", len(key), maxToken)
+		l.Fail("token of %d bytes, want 1 to %d", len(key), maxToken)
 		return
 	}
 	l.names = append(l.names, key...)
@@ -348,23 +350,22 @@ func (t *Tokenizer) findBytes() error {
 
 // mergeTable reads the merges, whose order is their rank, as ["a", "b"] or "a b".
 func (l *loader) mergeTable(t *Tokenizer) error {
-	r := jsonReader{data: l.data, pos: l.start}
 	if l.merges == nil {
 		return FormatError("model.merges is missing")
 	}
+	r := l.From(l.start)
 	t.ranks = make(map[pair]uint32, min(len(l.merges)/24, maxMerges)) // in Gemma's file a merge takes 30 bytes
 	var text []byte
-	r.array(func() {
+	r.Array(func() {
 		var cut int
-		text, cut = r.merge(text[:0])
-		if r.err != nil {
+		if text, cut = readMerge(r, text[:0]); r.Err() != nil {
 			return
 		}
 		if err := t.addMerge(text, cut); err != nil {
-			r.fail("%s", err.Error())
+			r.Fail("%v", err)
 		}
 	})
-	return r.err
+	return r.Err()
 }
 
 // addMerge adds the next merge, by rank, of text[:cut] and text[cut:].
@@ -396,26 +397,29 @@ func (t *Tokenizer) addMerge(text []byte, cut int) error {
 	return nil
 }
 
-// merge appends the two strings of one merge to dst and says where the second
-// begins.
-func (r *jsonReader) merge(dst []byte) (text []byte, cut int) {
-	if r.err == nil && r.peek() == '"' {
-		s := r.str()
+// readMerge appends the two tokens of one merge to dst and says where the second begins.
+func readMerge(r *strictjson.Reader, dst []byte) (text []byte, cut int) {
+	if r.Peek() == '"' {
+		s := r.Bytes(2*maxSpelled + 1)
 		left, right, ok := bytes.Cut(s, []byte(" "))
 		if !ok || len(left) == 0 || len(right) == 0 || bytes.Contains(right, []byte(" ")) {
-			r.fail("merge %.40q is not two tokens", s)
+			r.Fail("merge %.40q is not two tokens", s)
 			return dst, 0
 		}
 		return append(append(dst, left...), right...), len(left)
 	}
-	r.expect('[')
-	dst = append(dst, r.str()...)
-	cut = len(dst)
-	r.expect(',')
-	dst = append(dst, r.str()...)
-	r.expect(']')
-	if r.err == nil && (cut == 0 || cut == len(dst)) {
-		r.fail("merge with an empty token")
+	n := 0
+	r.Array(func() {
+		if n++; n == 2 {
+			cut = len(dst)
+		}
+		dst = append(dst, r.Bytes(maxSpelled)...)
+	})
+	switch {
+	case n != 2:
+		r.Fail("merge of %d tokens, want 2", n)
+	case cut == 0 || cut == len(dst):
+		r.Fail("merge with an empty token")
 	}
 	return dst, cut
 }
