@@ -33,10 +33,14 @@ type Settings struct {
 	Job     job.Job
 	Options job.Options          // for all items; what a manifest says goes before
 	Decode  vision.DecodeOptions // zero limits: vision.DefaultLimits
-	Batch   int                  // replies generated at once; 0: 8
+	Batch   int                  // replies generated at once, up to MaxBatch; 0: 8
 	// Progress, if not nil, is told how far the run is, often and from one goroutine.
 	Progress func(Progress)
 }
+
+// MaxBatch is the largest Settings.Batch. Each reply keeps keys and values of its own, and
+// each may have a few prepared images wait behind it.
+const MaxBatch = 4096
 
 // Progress counts what each stage has done so far.
 type Progress struct {
@@ -76,6 +80,9 @@ type Pipeline struct {
 func New(s Settings) (*Pipeline, error) {
 	if s.Batch == 0 {
 		s.Batch = 8
+	}
+	if s.Batch < 0 || s.Batch > MaxBatch {
+		return nil, OptionError{fmt.Errorf("batch %d: want 1 to %d", s.Batch, MaxBatch)}
 	}
 	if s.Decode.Limits == (vision.Limits{}) {
 		s.Decode.Limits = vision.DefaultLimits

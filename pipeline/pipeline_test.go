@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -320,6 +321,13 @@ func TestNewErrors(t *testing.T) {
 	_, err = New(Settings{Model: m, Job: job.OCR, Options: job.Options{Language: "German"}})
 	if !errors.As(err, &option) || !strings.Contains(err.Error(), "German") {
 		t.Errorf("got %v", err)
+	}
+
+	for _, batch := range []int{-1, MaxBatch + 1, math.MaxInt} {
+		_, err = New(Settings{Model: m, Job: job.OCR, Batch: batch})
+		if !errors.As(err, &option) || !strings.Contains(err.Error(), "want 1 to 4096") {
+			t.Errorf("batch %d: got %v", batch, err)
+		}
 	}
 
 	// A facet.json that is broken is no fault of the options.

@@ -58,21 +58,26 @@ func (c *benchCommand) Run(ctx context.Context, s *streams) error {
 	if c.Prompt < 1 || c.Gen < 1 || c.Rounds < 1 {
 		return usageError("--prompt, --gen and --rounds must be at least 1")
 	}
-	path, err := c.path()
-	if err != nil {
-		return err
+	for _, n := range c.Batch {
+		if n < 1 || n > mostSequences {
+			return usageError(fmt.Sprintf("--batch must be from 1 to %d", mostSequences))
+		}
 	}
-	precision, err := model.ParsePrecision(c.Precision)
-	if err != nil {
-		return usageError(err.Error())
+	for _, n := range c.Budgets {
+		if err := checkBudget("--budgets", n); err != nil {
+			return err
+		}
 	}
 	start := time.Now()
-	m, err := model.Open(path, model.Options{MMProj: c.MMProj, Threads: c.Threads, Precision: precision, EncoderCache: -1})
+	m, err := c.open(model.Options{EncoderCache: -1})
 	if err != nil {
 		return err
 	}
 	defer m.Close()
-	r := benchReport{Model: path, Kernels: kernel.Name(), Threads: m.Threads(), Precision: m.Precision().String(), LoadSeconds: time.Since(start).Seconds(), PromptTokens: c.Prompt, GeneratedTokens: c.Gen, StepBytes: m.StepBytes()}
+	if context := m.Config().TextConfig.MaxPositionEmbeddings; c.Prompt >= context || c.Gen >= context-c.Prompt {
+		return usageError(fmt.Sprintf("--prompt and --gen together must be less than the checkpoint's context of %d", context))
+	}
+	r := benchReport{Model: m.Path(), Kernels: kernel.Name(), Threads: m.Threads(), Precision: m.Precision().String(), LoadSeconds: time.Since(start).Seconds(), PromptTokens: c.Prompt, GeneratedTokens: c.Gen, StepBytes: m.StepBytes()}
 	if r.PromptTokensPerSecond, r.StepTokensPerSecond, err = c.text(ctx, m); err != nil {
 		return err
 	}
@@ -114,17 +119,25 @@ func (c *benchCommand) generate(ctx context.Context, b *model.Batch, prompt *mod
 func drain(ctx context.Context, b *model.Batch) error {
 	defer b.Drop()
 	for b.Len() > 0 {
-		if err := ctx.Err(); err != nil {
+		if err := step(ctx, b); err != nil {
 			return err
 		}
-		done, err := b.Step()
-		if err != nil {
-			return err
-		}
-		for _, f := range done {
-			if f.Reply.Err != nil {
-				return f.Reply.Err
-			}
+	}
+	return nil
+}
+
+// step runs one pass.
+func step(ctx context.Context, b *model.Batch) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	done, err := b.Step()
+	if err != nil {
+		return err
+	}
+	for _, f := range done {
+		if f.Reply.Err != nil {
+			return f.Reply.Err
 		}
 	}
 	return nil
@@ -197,13 +210,22 @@ func (c *benchCommand) batches(ctx context.Context, m *model.Model) ([]batchBenc
 	return out, nil
 }
 
+// mostSequences is the most of them that bench lets run together: a pass takes 512
+// positions, so that half of it is left for the prompts that still wait.
+const mostSequences = 256
+
+// batchPrompt is the most tokens that each of several sequences begins with.
+const batchPrompt = 128
+
 func (c *benchCommand) batch(ctx context.Context, m *model.Model, sequences int) (float64, error) {
 	b := m.NewBatch()
 	defer b.Drop()
 	ready, tokens := 0, 0
 	for i := range sequences {
 		first := true
-		err := b.Add(model.Request{ID: fmt.Sprint(i), Prompt: random(m, min(c.Prompt, batchPrompt), uint64(i)), MaxTokens: 2 * c.Gen, IgnoreEnd: true, OnToken: func(model.Token) {
+		// The first to be ready steps on until the last prompt is through: in at most half
+		// as many passes as there are sequences, by the two constants, and one.
+		err := b.Add(model.Request{ID: fmt.Sprint(i), Prompt: random(m, min(c.Prompt, batchPrompt), uint64(i)), MaxTokens: sequences + 1 + c.Gen, IgnoreEnd: true, OnToken: func(model.Token) {
 			tokens++
 			if first {
 				first, ready = false, ready+1
@@ -213,25 +235,25 @@ func (c *benchCommand) batch(ctx context.Context, m *model.Model, sequences int)
 			return 0, err
 		}
 	}
+	together := func() error {
+		if b.Len() < sequences {
+			return fmt.Errorf("the context is full before %d sequences have %d tokens each: ask for less with --gen", sequences, c.Gen)
+		}
+		return step(ctx, b)
+	}
 	for ready < sequences {
-		if _, err := b.Step(); err != nil {
+		if err := together(); err != nil {
 			return 0, err
 		}
 	}
 	start, before := time.Now(), tokens
-	for tokens-before < sequences*c.Gen && b.Len() == sequences {
-		if err := ctx.Err(); err != nil {
-			return 0, err
-		}
-		if _, err := b.Step(); err != nil {
+	for tokens-before < sequences*c.Gen {
+		if err := together(); err != nil {
 			return 0, err
 		}
 	}
 	return float64(tokens-before) / time.Since(start).Seconds(), nil
 }
-
-// batchPrompt is the most tokens that each of several sequences begins with.
-const batchPrompt = 128
 
 func (c *benchCommand) images(ctx context.Context, m *model.Model) ([]imageBenchmark, error) {
 	spec, ok := m.Spec()

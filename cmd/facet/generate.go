@@ -70,7 +70,7 @@ func (c *generateCommand) Run(ctx context.Context, s *streams) error {
 	if err != nil {
 		return err
 	}
-	m, err := c.open()
+	m, err := c.open(model.Options{})
 	if err != nil {
 		return err
 	}
@@ -123,16 +123,16 @@ func (c *generateCommand) check() error {
 		return usageError("--raw uses the prompt as it stands: it excludes --messages, --system, --thinking and --tools")
 	case c.System != "" && c.Messages != "":
 		return usageError("--system and --messages exclude each other: the conversation holds the system message")
-	case c.Temperature != nil && !(*c.Temperature >= 0):
-		return usageError("--temperature must be 0 or more")
+	case c.Temperature != nil && !(*c.Temperature >= 0 && *c.Temperature <= 100): // as model.Sampling has it
+		return usageError("--temperature must be from 0 to 100")
 	case c.TopK != nil && *c.TopK < 0:
 		return usageError("--top-k must be 0 or more")
 	case c.TopP != nil && !(*c.TopP > 0 && *c.TopP <= 1):
 		return usageError("--top-p must be above 0 and at most 1")
 	case c.MinP != nil && !(*c.MinP >= 0 && *c.MinP <= 1):
 		return usageError("--min-p must be from 0 to 1")
-	case c.Budget != 0 && !slices.Contains(vision.Budgets, c.Budget):
-		return usageError(fmt.Sprintf("--budget %d: want one of %v", c.Budget, vision.Budgets))
+	case c.Budget != 0:
+		return checkBudget("--budget", c.Budget)
 	}
 	return nil
 }

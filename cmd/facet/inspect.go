@@ -9,6 +9,7 @@ import (
 
 	"facet/model"
 	"facet/model/chat"
+	"facet/pipeline"
 	"facet/pipeline/sink"
 	"facet/vision"
 )
@@ -222,8 +223,8 @@ type inspectImage struct {
 }
 
 func (c *inspectImage) Run(s *streams) error {
-	if c.Budget < 1 {
-		return usageError("--budget must be at least 1")
+	if err := checkBudget("--budget", c.Budget); err != nil {
+		return err
 	}
 	data, err := readImage(c.File)
 	if err != nil {
@@ -280,11 +281,11 @@ type inspectMemory struct {
 }
 
 func (c *inspectMemory) Run(s *streams) error {
-	if c.Context < 0 || c.Sequences < 1 || c.Budget < 1 {
-		return usageError("--context, --sequences and --budget must be at least 1")
+	if c.Context < 0 || c.Sequences < 1 || c.Sequences > pipeline.MaxBatch {
+		return usageError(fmt.Sprintf("--context must be at least 1, --sequences from 1 to %d", pipeline.MaxBatch))
 	}
-	if most := 1_000_000; c.Sequences > most || c.Budget > most {
-		return usageError(fmt.Sprintf("--sequences and --budget must be at most %d", most))
+	if err := checkBudget("--budget", c.Budget); err != nil {
+		return err
 	}
 	m, err := c.bind()
 	if err != nil {

@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"facet/model"
+	"facet/vision"
 )
 
 // modelFlags choose the checkpoint and how it is run.
@@ -18,6 +20,14 @@ type modelFlags struct {
 
 // Validate is called by kong once the flags are read.
 func (f *modelFlags) Validate() error { return checkThreads(f.Threads) }
+
+// checkBudget refuses numbers of soft tokens that no model was trained with.
+func checkBudget(flag string, n int) error {
+	if !slices.Contains(vision.Budgets, n) {
+		return usageError(fmt.Sprintf("%s %d: want one of %v", flag, n, vision.Budgets))
+	}
+	return nil
+}
 
 // checkThreads refuses numbers that are no use on any machine.
 func checkThreads(n int) error {
@@ -35,17 +45,17 @@ func (f *modelFlags) path() (string, error) {
 	return nano()
 }
 
-// open opens the checkpoint.
-func (f *modelFlags) open() (*model.Model, error) {
+// open opens the checkpoint. What the flags say is filled into o.
+func (f *modelFlags) open(o model.Options) (*model.Model, error) {
 	path, err := f.path()
 	if err != nil {
 		return nil, err
 	}
-	precision, err := model.ParsePrecision(f.Precision)
-	if err != nil {
+	if o.Precision, err = model.ParsePrecision(f.Precision); err != nil {
 		return nil, usageError(err.Error())
 	}
-	return model.Open(path, model.Options{MMProj: f.MMProj, Threads: f.Threads, Precision: precision})
+	o.MMProj, o.Threads = f.MMProj, f.Threads
+	return model.Open(path, o)
 }
 
 // nano finds the small model that a checkout of the project brings: beside the

@@ -50,7 +50,7 @@ func (c *ocrCommand) Run(ctx context.Context, s *streams) error {
 	if err != nil {
 		return err
 	}
-	m, err := c.open()
+	m, err := c.open(model.Options{})
 	if err != nil {
 		return err
 	}
@@ -86,8 +86,8 @@ func (c *ocrCommand) options() (job.Options, error) {
 	if c.MaxTokens < 0 {
 		return o, usageError("--max-tokens must be at least 1")
 	}
-	if c.Batch < 1 {
-		return o, usageError("--batch must be at least 1")
+	if c.Batch < 1 || c.Batch > pipeline.MaxBatch {
+		return o, usageError(fmt.Sprintf("--batch must be from 1 to %d", pipeline.MaxBatch))
 	}
 	if c.Budget != "auto" {
 		n, err := strconv.Atoi(c.Budget)
