@@ -3,6 +3,7 @@ package safetensors
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"math"
 	"math/bits"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"facet/internal/strictjson"
 	"facet/internal/weights"
 )
 
@@ -17,8 +19,8 @@ import (
 // any checkpoint has: the largest released Gemma 4 has 2,130 tensors of at most four
 // dimensions, with names of up to 90 bytes.
 const (
-	maxKeys = 100_000 // of one object, and so tensors of a file
-	maxName = 1024    // bytes
+	maxKeys = strictjson.MaxKeys // of one object, and so tensors of a file
+	maxName = 1024               // bytes
 	maxDims = 8
 )
 
@@ -50,41 +52,49 @@ type entry struct {
 // follows from its type and shape, and the entries cover the data exactly once. An
 // unknown data type is an UnsupportedError.
 func parseHeader(header []byte, dataSize int64) ([]entry, error) {
-	if !utf8.Valid(header) {
-		return nil, broken("not UTF-8")
-	}
 	if len(header) == 0 || header[0] != '{' {
 		return nil, broken("does not begin with '{'")
 	}
-	s := &scanner{b: header}
-	entries, err := s.entries(dataSize)
-	if err != nil {
-		return nil, err
+	r := strictjson.NewReader(header)
+	entries := readEntries(r, dataSize)
+	if err := r.Err(); err != nil {
+		return nil, formatError(err)
 	}
-	if rest := bytes.TrimLeft(header[s.i:], " "); len(rest) > 0 { // padding is spaces only
+	if rest := bytes.TrimLeft(header[r.Offset():], " "); len(rest) > 0 { // padding is spaces only
 		return nil, broken("byte %d: %q after the end of the object", len(header)-len(rest), rest[0])
 	}
 	return entries, checkCover(entries, dataSize)
 }
 
-// entries reads the outer object.
-func (s *scanner) entries(dataSize int64) ([]entry, error) {
+// formatError returns what a reader says of the text as a FormatError, and other errors
+// as they are.
+func formatError(err error) error {
+	var wrong *strictjson.Error
+	if errors.As(err, &wrong) {
+		return weights.FormatError(err.Error())
+	}
+	return err
+}
+
+// readEntries reads the outer object.
+func readEntries(r *strictjson.Reader, dataSize int64) []entry {
 	var list []entry
-	err := s.object(maxName, func(name string) error {
+	r.Object(func(name string) {
 		if name == metadataKey {
-			return s.metadata()
+			skipMetadata(r)
+			r.In(metadataKey)
+			return
 		}
 		if err := checkName(name); err != nil {
-			return err
+			r.Stop(err)
+			return
 		}
-		e, err := s.entry(name, dataSize)
-		if err != nil {
-			return fmt.Errorf("tensor %s: %w", quoted(name), err)
+		list = append(list, readEntry(r, name, dataSize))
+		if r.Err() != nil {
+			r.In("tensor " + quoted(name))
 		}
-		list = append(list, e)
-		return nil
 	})
-	return list, err
+	return list
 }
 
 // checkName reports a name that could not be told from another, or shown.
@@ -104,65 +114,76 @@ func checkName(name string) error {
 	return nil
 }
 
-// metadata reads and drops the free-form strings beside the tensors.
-func (s *scanner) metadata() error {
-	err := s.object(maxHeader, func(string) error {
-		_, err := s.rawString()
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("%s: %w", metadataKey, err)
-	}
-	return nil
+// skipMetadata reads and drops the free-form strings beside the tensors.
+func skipMetadata(r *strictjson.Reader) {
+	r.Object(func(string) { r.Bytes(strictjson.NoLimit) })
 }
 
-// entry reads one tensor's object and checks it by itself.
-func (s *scanner) entry(name string, dataSize int64) (entry, error) {
+// readEntry reads one tensor's object and checks it by itself.
+func readEntry(r *strictjson.Reader, name string, dataSize int64) entry {
 	e := entry{name: name}
 	var shape, offsets []uint64
 	seen := 0 // the three keys are known and differ, so three seen are all seen
-	err := s.object(maxName, func(key string) (err error) {
+	r.Object(func(key string) {
 		seen++
 		switch key {
 		case "dtype":
-			e.dtype, err = s.text(maxName)
+			e.dtype = r.Text(maxName)
 		case "shape":
-			shape, err = s.numbers(maxDims)
+			shape = readNumbers(r, maxDims)
 		case "data_offsets":
-			offsets, err = s.numbers(2)
+			offsets = readNumbers(r, 2)
 		default:
-			return broken("unknown key %s", quoted(key))
+			r.Stop(broken("unknown key %s", quoted(key)))
+			return
 		}
-		if err != nil {
-			return fmt.Errorf("%s: %w", key, err)
-		}
-		return nil
+		r.In(key)
 	})
+	if r.Err() == nil && seen != 3 {
+		r.Stop(broken("dtype, shape and data_offsets are needed, one is missing"))
+	}
+	if r.Err() == nil {
+		r.Stop(e.place(shape, offsets, dataSize))
+	}
+	return e
+}
+
+// readNumbers reads an array of at most limit whole numbers of 0 or more.
+func readNumbers(r *strictjson.Reader, limit int) []uint64 {
+	var v []uint64
+	r.Array(func() {
+		if len(v) == limit {
+			r.Fail("more than %d numbers", limit)
+		}
+		v = append(v, r.Uint64())
+	})
+	return v
+}
+
+// place sets the shape and the place of e once they agree with each other, with its
+// type and with the file's size.
+func (e *entry) place(shape, offsets []uint64, dataSize int64) error {
 	switch {
-	case err != nil:
-		return e, err
-	case seen != 3:
-		return e, broken("dtype, shape and data_offsets are needed, one is missing")
 	case len(offsets) != 2:
-		return e, broken("data_offsets: %d numbers, want 2", len(offsets))
+		return broken("data_offsets: %d numbers, want 2", len(offsets))
 	case offsets[0] > offsets[1]:
-		return e, broken("data_offsets: end %d before begin %d", offsets[1], offsets[0])
+		return broken("data_offsets: end %d before begin %d", offsets[1], offsets[0])
 	case offsets[1] > uint64(dataSize):
-		return e, broken("data_offsets: end %d, but the file has %d bytes of data", offsets[1], dataSize)
+		return broken("data_offsets: end %d, but the file has %d bytes of data", offsets[1], dataSize)
 	}
 	e.begin, e.end = int64(offsets[0]), int64(offsets[1])
 	size, err := sizeOf(e.dtype, shape)
 	if err != nil {
-		return e, err
+		return err
 	}
 	if size != offsets[1]-offsets[0] {
-		return e, broken("%s %v takes %d bytes, data_offsets %v hold %d", e.dtype, shape, size, offsets, offsets[1]-offsets[0])
+		return broken("%s %v takes %d bytes, data_offsets %v hold %d", e.dtype, shape, size, offsets, offsets[1]-offsets[0])
 	}
 	e.shape = make([]int, len(shape))
 	for i, d := range shape {
 		e.shape[i] = int(d)
 	}
-	return e, nil
+	return nil
 }
 
 // sizeOf returns the bytes that a tensor takes, or an error if that is not a whole

@@ -49,7 +49,7 @@ var badHeaders = []struct{ name, header, want string }{
 	{"empty name", `{"":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}`, `empty name`},
 	{"NUL in name", `{"a\u0000b":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}`, `tensor "a\x00b": NUL in the name`},
 	{"half a surrogate pair", `{"a\ud800":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}`, `name is not Unicode text`},
-	{"long name", `{"` + strings.Repeat("n", 1025) + `":{}}`, `byte 1: string of more than 1024 bytes`},
+	{"long name", `{"` + strings.Repeat("n", 1025) + `":{}}`, `name of more than 1024 bytes`},
 	{"name twice", `{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}`, `byte 53: key "a" is there twice`},
 	{"name twice, once escaped", `{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"\u0061":{"dtype":"U8","shape":[0],"data_offsets":[1,1]}}`, `key "a" is there twice`},
 	{"too many tensors", "{" + manyEntries(maxKeys+1) + "}", `more than 100000 keys`},

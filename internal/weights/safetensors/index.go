@@ -11,6 +11,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"facet/internal/strictjson"
 	"facet/internal/weights"
 )
 
@@ -61,9 +62,9 @@ func noWeights(dir string) error {
 // openIndex opens the shards that an index names, each once, and checks that both
 // agree on which tensor lies where.
 func openIndex(path string) (*source, error) {
-	b, err := readRegular(path, maxIndex)
+	b, err := strictjson.ReadFile(path, maxIndex)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, err
 	}
 	shardOf, err := parseIndex(b)
 	if err != nil {
@@ -121,46 +122,43 @@ func checkShard(entries []entry, shard string, shardOf map[string]string) error 
 // is not used: writers disagree on whether total_size counts a tied tensor once or
 // twice, and every shard's size follows from its own header.
 func parseIndex(b []byte) (map[string]string, error) {
-	if !utf8.Valid(b) {
-		return nil, broken("not UTF-8")
-	}
-	s := &scanner{b: b}
-	var shardOf map[string]string
-	err := s.object(maxName, func(key string) error {
+	r := strictjson.NewReader(b)
+	shardOf := map[string]string{}
+	r.Object(func(key string) {
 		if key != "weight_map" {
-			return s.skip(1)
+			r.Skip()
+			return
 		}
-		shardOf = map[string]string{}
-		return s.object(maxName, func(name string) error { return s.shard(name, shardOf) })
+		r.Object(func(name string) {
+			shard, err := readShard(r, name)
+			r.Stop(err)
+			shardOf[name] = shard
+		})
 	})
-	switch {
+	r.End()
+	switch err := r.Err(); {
 	case err != nil:
-		return nil, err
-	case s.peek() != 0 || s.i < len(b):
-		return nil, s.fail("%s after the end of the object", s.found())
+		return nil, formatError(err)
 	case len(shardOf) == 0:
 		return nil, broken("weight_map is missing or empty")
 	}
 	return shardOf, nil
 }
 
-// shard reads where one tensor lies.
-func (s *scanner) shard(name string, shardOf map[string]string) error {
+// readShard reads the name of the file that a tensor lies in.
+func readShard(r *strictjson.Reader, name string) (string, error) {
 	if err := checkName(name); err != nil {
-		return err
+		return "", err
 	}
-	shard, err := s.text(maxName)
-	if err != nil {
-		return fmt.Errorf("tensor %s: %w", quoted(name), err)
+	shard := r.Text(maxName)
+	switch {
+	case r.Err() != nil:
+		r.In("tensor " + quoted(name))
+		return "", nil
+	case !plainName(shard):
+		return "", broken("tensor %s: shard %s is not the name of a file beside the index", quoted(name), quoted(shard))
 	}
-	if !plainName(shard) {
-		return broken("tensor %s: shard %s is not the name of a file beside the index", quoted(name), quoted(shard))
-	}
-	if err := weights.SniffName(shard); err != nil {
-		return err
-	}
-	shardOf[name] = shard
-	return nil
+	return shard, weights.SniffName(shard)
 }
 
 // plainName reports whether name stays in the folder on every system: no way up or
@@ -168,21 +166,4 @@ func (s *scanner) shard(name string, shardOf map[string]string) error {
 func plainName(name string) bool {
 	return filepath.IsLocal(name) && name != "." && !strings.ContainsAny(name, `/\:`) &&
 		!strings.ContainsFunc(name, func(r rune) bool { return r < 0x20 || r == 0x7f || r == utf8.RuneError })
-}
-
-// readRegular reads a regular file of at most limit bytes.
-func readRegular(path string, limit int64) ([]byte, error) {
-	m, err := weights.OpenMap(path)
-	if err != nil {
-		return nil, errors.Unwrap(err) // the caller names the path
-	}
-	defer m.Close()
-	if m.Size() > limit {
-		return nil, broken("%d bytes, more than the limit of %d", m.Size(), limit)
-	}
-	b := make([]byte, m.Size())
-	if _, err := m.ReadAt(b, 0); err != nil {
-		return nil, err
-	}
-	return b, nil
 }
