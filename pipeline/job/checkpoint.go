@@ -3,12 +3,11 @@ package job
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 
+	"facet/internal/strictjson"
 	"facet/vision"
 )
 
@@ -43,15 +42,10 @@ func (e FormatError) Error() string { return "invalid data: " + string(e) }
 // so that a misspelt one is seen.
 func OpenCheckpoint(dir string) (Checkpoint, error) {
 	path := filepath.Join(dir, CheckpointFile)
-	f, err := os.Open(path)
+	data, err := strictjson.ReadFile(path, maxCheckpointFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return Checkpoint{}, nil
 	}
-	if err != nil {
-		return Checkpoint{}, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxCheckpointFile+1))
 	if err != nil {
 		return Checkpoint{}, err
 	}
@@ -68,7 +62,7 @@ func ParseCheckpoint(data []byte) (Checkpoint, error) {
 	if len(data) > maxCheckpointFile {
 		return c, FormatError(fmt.Sprintf("more than %d bytes", maxCheckpointFile))
 	}
-	if err := strict(data, &c); err != nil {
+	if err := strictjson.Unmarshal(data, &c, strictjson.RefuseUnknown); err != nil {
 		return Checkpoint{}, FormatError(err.Error())
 	}
 	for name, s := range c.Jobs {

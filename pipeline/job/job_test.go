@@ -55,13 +55,13 @@ func TestPlan(t *testing.T) {
 
 func TestParseCheckpointRefuses(t *testing.T) {
 	for data, want := range map[string]string{
-		``:                             "EOF",
+		``:                             "found the end",
 		`[]`:                           "cannot unmarshal",
-		`{"jobs":{"ocr":{}}} {}`:       "more after",
+		`{"jobs":{"ocr":{}}} {}`:       "after the end",
 		`{"job":{}}`:                   `unknown field "job"`,
 		`{"jobs":{"orc":{}}}`:          `no job "orc"`,
 		`{"jobs":{"ocr":{"promt":1}}}`: `unknown field "promt"`,
-		`{"jobs":{"ocr":{"budget":70,"Budget":140}}}`:          `key "Budget" twice`,
+		`{"jobs":{"ocr":{"budget":70,"Budget":140}}}`:          `key "Budget" is there twice`,
 		`{"jobs":{"ocr":{"budget":-1}}}`:                       "budget -1",
 		`{"jobs":{"ocr":{"budget":5000}}}`:                     "budget 5000",
 		`{"jobs":{"ocr":{"budget":71}}}`:                       "budget 71",

@@ -5,8 +5,8 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"io"
-	"strings"
+
+	"facet/internal/strictjson"
 )
 
 // Finish says why a reply ended.
@@ -129,7 +129,7 @@ func (e *ErrorRecord) Line() ([]byte, error) { return line(e) }
 // misspelt option does not silently have no effect.
 func ParseEntry(line []byte) (Entry, error) {
 	var e ErrorRecord
-	if err := strict(line, &e); err != nil {
+	if err := strictjson.Unmarshal(line, &e, strictjson.RefuseUnknown); err != nil {
 		return Entry{}, err
 	}
 	if e.Path == "" {
@@ -159,65 +159,4 @@ func line(v any) ([]byte, error) {
 		return nil, err
 	}
 	return append(b, '\n'), nil
-}
-
-// strict decodes one JSON value into v. It refuses unknown keys, keys given
-// twice in an object (encoding/json would keep the last, other readers the
-// first) and anything behind the value.
-func strict(data []byte, v any) error {
-	if err := uniqueKeys(data); err != nil {
-		return err
-	}
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.DisallowUnknownFields()
-	return d.Decode(v)
-}
-
-// uniqueKeys walks one JSON value. Keys that differ in case only count as
-// the same, since encoding/json takes them for the same field.
-func uniqueKeys(data []byte) error {
-	d := json.NewDecoder(bytes.NewReader(data))
-	if err := uniqueKeysIn(d, 0); err != nil {
-		return err
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return fmt.Errorf("more after the value, at byte %d", d.InputOffset())
-	}
-	return nil
-}
-
-func uniqueKeysIn(d *json.Decoder, depth int) error {
-	if depth > maxDepth {
-		return fmt.Errorf("nested more than %d deep", maxDepth)
-	}
-	t, err := d.Token()
-	if err == io.EOF {
-		return io.ErrUnexpectedEOF
-	}
-	if err != nil {
-		return err
-	}
-	open, ok := t.(json.Delim)
-	if !ok {
-		return nil
-	}
-	seen := map[string]bool{}
-	for d.More() {
-		if open == '{' {
-			k, err := d.Token()
-			if err != nil {
-				return err
-			}
-			name := strings.ToLower(strings.ToUpper(k.(string)))
-			if seen[name] {
-				return fmt.Errorf("key %.40q twice", k)
-			}
-			seen[name] = true
-		}
-		if err := uniqueKeysIn(d, depth+1); err != nil {
-			return err
-		}
-	}
-	_, err = d.Token() // the closing bracket
-	return err
 }

@@ -93,16 +93,16 @@ func TestParseEntryRefuses(t *testing.T) {
 	for line, want := range map[string]string{
 		`{"id":"x"}`:                     "no path",
 		`{"path":"a","budgett":70}`:      `unknown field "budgett"`,
-		`{"path":"a","path":"b"}`:        `key "path" twice`,
-		`{"path":"a"} {"path":"b"}`:      "more after",
+		`{"path":"a","path":"b"}`:        `key "path" is there twice`,
+		`{"path":"a"} {"path":"b"}`:      "after the end",
 		`{"path":"a","page":-1}`:         "page -1",
 		`{"path":"a","budget":1.5}`:      "cannot unmarshal",
 		`{"path":"a","temperature":-1}`:  "temperature -1",
 		`{"path":"a","temperature":101}`: "temperature 101 is not in 0 to 100",
 		`{"path":"a","budget":71}`:       "budget 71: want one of [70 140",
 		`{"path":"a","max_tokens":-1}`:   "max_tokens -1",
-		`{"path":"a"`:                    "EOF",
-		`a.png`:                          "invalid character",
+		`{"path":"a"`:                    "found the end",
+		`a.png`:                          "want a value, found 'a'",
 		`{"path":"a","language":"x\ny"}`: "is not a name",
 	} {
 		if e, err := ParseEntry([]byte(line)); err == nil || !strings.Contains(err.Error(), want) {
