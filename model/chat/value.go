@@ -3,16 +3,16 @@ package chat
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
-	"io"
 	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
+
+	"facet/internal/strictjson"
 )
 
-// maxDepth is the deepest nesting of JSON and of the model's values that is read.
-const maxDepth = 64
+// maxDepth is the deepest nesting of the model's values that is read: what becomes of
+// them must be JSON that is read again.
+const maxDepth = strictjson.MaxDepth
 
 // A value is nil, bool, json.Number, string, []any or an object: JSON with its
 // numbers as they are spelled and its keys in order.
@@ -45,73 +45,39 @@ func (o object) sorted() object {
 // parseJSON reads one JSON value. Equal keys in an object and anything after
 // the value are errors.
 func parseJSON(data []byte) (any, error) {
-	if !utf8.Valid(data) {
-		return nil, FormatError("JSON that is not UTF-8")
+	r := strictjson.NewReader(data)
+	v := readValue(r)
+	r.End()
+	switch err := r.Err(); {
+	case err == nil:
+		return v, nil
+	case !json.Valid(data):
+		return nil, FormatError("not JSON: " + err.Error())
+	default:
+		return nil, FormatError(err.Error())
 	}
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.UseNumber()
-	v, err := readValue(d, 0)
-	if err == nil {
-		if _, end := d.Token(); end != io.EOF {
-			err = FormatError("more text after the JSON value")
-		}
-	}
-	return v, err
 }
 
-func readValue(d *json.Decoder, depth int) (any, error) {
-	if depth > maxDepth {
-		return nil, FormatError(fmt.Sprintf("JSON nested deeper than %d", maxDepth))
-	}
-	token, err := d.Token()
-	if err != nil {
-		return nil, notJSON(err)
-	}
-	switch token {
-	case json.Delim('['):
-		list := []any{}
-		for d.More() {
-			v, err := readValue(d, depth+1)
-			if err != nil {
-				return nil, err
-			}
-			list = append(list, v)
-		}
-		_, err = d.Token()
-		return list, notJSON(err)
-	case json.Delim('{'):
+func readValue(r *strictjson.Reader) any {
+	switch r.Peek() {
+	case '{':
 		o := object{}
-		seen := make(map[string]bool)
-		for d.More() {
-			token, err := d.Token()
-			if err != nil {
-				return nil, notJSON(err)
-			}
-			key := token.(string) // the decoder allows nothing else here
-			if seen[key] {
-				return nil, FormatError(fmt.Sprintf("key %q occurs twice", key))
-			}
-			seen[key] = true
-			v, err := readValue(d, depth+1)
-			if err != nil {
-				return nil, err
-			}
-			o = append(o, member{key, v})
-		}
-		_, err = d.Token()
-		return o, notJSON(err)
-	}
-	return token, nil
-}
-
-func notJSON(err error) error {
-	if err == nil {
+		r.Object(func(key string) { o = append(o, member{key, readValue(r)}) })
+		return o
+	case '[':
+		list := []any{}
+		r.Array(func() { list = append(list, readValue(r)) })
+		return list
+	case '"':
+		return r.Text(strictjson.NoLimit)
+	case 't', 'f':
+		return r.Bool()
+	case 'n':
+		r.Skip()
 		return nil
+	default:
+		return json.Number(r.Raw())
 	}
-	if err == io.EOF {
-		err = io.ErrUnexpectedEOF
-	}
-	return FormatError("not JSON: " + strings.TrimPrefix(err.Error(), "json: "))
 }
 
 // appendJSON writes a value back, keys in order, numbers as they were.
