@@ -23,6 +23,9 @@ type checkpoint struct {
 	beside []string       // the files that make it besides those of source
 	// readTokenizer returns nil for a file without a vocabulary.
 	readTokenizer func() (*tokenizer.Tokenizer, error)
+	// readTemplate returns the text of the chat template, "" if there is none. Only files
+	// that are converted need it: facet renders Gemma 4's templates itself.
+	readTemplate func() (string, error)
 }
 
 // openCheckpoint opens a folder with config.json, tokenizer.json and safetensors
@@ -55,6 +58,7 @@ func openFolder(path string) (*checkpoint, error) {
 		config: config, source: source, chat: hasChatTemplate(path),
 		beside:        []string{filepath.Join(path, "config.json"), filepath.Join(path, tokenizerFile)},
 		readTokenizer: func() (*tokenizer.Tokenizer, error) { return tokenizer.Open(filepath.Join(path, tokenizerFile)) },
+		readTemplate:  func() (string, error) { return chatTemplate(path) },
 	}, nil
 }
 
@@ -90,16 +94,42 @@ func folderOf(path string) string {
 	return path
 }
 
+// The places of a folder's chat template, the first of which is the newer one.
+const (
+	templateFile        = "chat_template.jinja"
+	tokenizerConfigFile = "tokenizer_config.json"
+)
+
 // hasChatTemplate reports whether the folder brings a chat template. Its text is not
 // read: facet renders Gemma 4's templates itself.
 func hasChatTemplate(dir string) bool {
-	if _, err := os.Stat(filepath.Join(dir, "chat_template.jinja")); err == nil {
+	if _, err := os.Stat(filepath.Join(dir, templateFile)); err == nil {
 		return true
 	}
 	var c struct {
 		ChatTemplate any `json:"chat_template"`
 	}
-	return readJSON(filepath.Join(dir, "tokenizer_config.json"), &c) == nil && c.ChatTemplate != nil
+	return readJSON(filepath.Join(dir, tokenizerConfigFile), &c) == nil && c.ChatTemplate != nil
+}
+
+// chatTemplate reads the folder's chat template; "" if there is none.
+func chatTemplate(dir string) (string, error) {
+	path := filepath.Join(dir, templateFile)
+	if info, err := os.Stat(path); err == nil && info.Size() > maxConfigBytes {
+		return "", fmt.Errorf("%s: %w", path, FormatError(fmt.Sprintf("%d bytes, more than any template has", info.Size())))
+	}
+	text, err := os.ReadFile(path)
+	if err == nil || !errors.Is(err, fs.ErrNotExist) {
+		return string(text), err
+	}
+	var c struct {
+		ChatTemplate string `json:"chat_template"`
+	}
+	err = readJSON(filepath.Join(dir, tokenizerConfigFile), &c)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return c.ChatTemplate, err
 }
 
 // findGGUF returns the GGUF file that path names or that stands alone in the folder

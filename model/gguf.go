@@ -18,6 +18,8 @@ const (
 	mmprojArchitecture = "clip"
 )
 
+const chatTemplateKey = "tokenizer.chat_template"
+
 // maxLayers is what validate allows, known before it to what makes a list of them.
 const maxLayers = 1024
 
@@ -61,8 +63,12 @@ func ggufCheckpoint(text, towers *gguf.File) (*checkpoint, error) {
 		return nil, err
 	}
 	return &checkpoint{
-		config: config, source: source, chat: text.Has("tokenizer.chat_template"),
+		config: config, source: source, chat: text.Has(chatTemplateKey),
 		readTokenizer: func() (*tokenizer.Tokenizer, error) { return ggufTokenizer(text) },
+		readTemplate: func() (string, error) {
+			template, _, err := text.String(chatTemplateKey)
+			return template, err
+		},
 	}, nil
 }
 

@@ -43,6 +43,7 @@ type cli struct {
 	Check    checkCommand    `cmd:"" help:"Compare the engine with reference outputs, activation by activation."`
 	Bench    benchCommand    `cmd:"" help:"Measure the speed of this machine with a checkpoint."`
 	Eval     evalCommand     `cmd:"" help:"Score a run against labels."`
+	Model    modelCommand    `cmd:"" help:"Make checkpoints of other checkpoints."`
 	Version  versionCommand  `cmd:"" help:"Print the version."`
 
 	VersionFlag kong.VersionFlag `name:"version" hidden:"" help:"Print the version."`
