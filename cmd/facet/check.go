@@ -44,7 +44,11 @@ func (c *checkCommand) Run(s *streams) error {
 		case r.Err != nil:
 			fmt.Fprintf(s.out, "FAIL  %-28s %v\n", name, r.Err)
 		default:
-			fmt.Fprintf(s.out, "ok    %-28s %3d activations, largest difference %.1e in %s; greedy ids equal\n", name, r.Compared, r.Worst, r.WorstName)
+			greedy := "greedy ids equal"
+			if r.Diverged > 0 {
+				greedy = fmt.Sprintf("greedy ids equal up to token %d, where two are within the tolerance", r.Diverged)
+			}
+			fmt.Fprintf(s.out, "ok    %-28s %3d activations, largest difference %.1e in %s; %s\n", name, r.Compared, r.Worst, r.WorstName, greedy)
 		}
 	})
 	switch {
@@ -73,6 +77,7 @@ func checkLine(r check.Result) any {
 		Compared   int     `json:"compared"`
 		Worst      float64 `json:"worst"`
 		WorstName  string  `json:"worst_name,omitempty"`
+		Diverged   int     `json:"diverged,omitempty"`
 		Message    string  `json:"message,omitempty"`
-	}{r.Checkpoint, r.Case, status, r.Compared, r.Worst, r.WorstName, message}
+	}{r.Checkpoint, r.Case, status, r.Compared, r.Worst, r.WorstName, r.Diverged, message}
 }

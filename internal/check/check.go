@@ -34,6 +34,7 @@ type Result struct {
 	Compared         int     // reference tensors
 	Worst            float64 // largest difference, as a share of the tensor's largest value
 	WorstName        string
+	Diverged         int   // number of the reply's first token, from 1, where a small margin let another win; 0: none
 	Err              error // the first difference, or why the case could not be run
 }
 
@@ -126,7 +127,8 @@ func (r *Result) run(dir string, c *golden.Case, o Options) error {
 	if missing := tracer.Missing(); len(missing) > 0 {
 		return fmt.Errorf("%s: no activation of this name was computed (%d such)", missing[0], len(missing))
 	}
-	return greedy(path, p, c, o)
+	r.Diverged, err = greedy(path, p, c, o)
+	return err
 }
 
 // prompt prepares the images of a case and builds its prompt.
@@ -179,25 +181,25 @@ func samePrompt(p *model.Prompt, c *golden.Case) error {
 // greedy generates the reply as a user would get it: prompt in passes, shared layers
 // on wanted rows only. An id may differ where the reference's margin is within the
 // tolerance of the logits, whose largest value is the soft cap of 30; what follows it
-// is then another reply.
-func greedy(path string, p *model.Prompt, c *golden.Case, o Options) error {
+// is then another reply. diverged is the number of that token, from 1, or 0.
+func greedy(path string, p *model.Prompt, c *golden.Case, o Options) (diverged int, err error) {
 	m, err := model.Open(path, model.Options{Threads: o.Threads, Precision: model.Exact})
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer m.Close()
 	reply, err := m.Generate(context.Background(), model.Request{ID: c.Name, Prompt: p, MaxTokens: len(c.GreedyIDs), IgnoreEnd: true})
 	if err != nil {
-		return err
+		return 0, err
 	}
 	for i, id := range reply.IDs() {
 		if id == c.GreedyIDs[i] {
 			continue
 		}
 		if c.GreedyMargin[i] < 2*30*o.Tolerance {
-			return nil
+			return i + 1, nil
 		}
-		return fmt.Errorf("greedy_ids: token %d is %d, want %d, with a margin of %.4f", i, id, c.GreedyIDs[i], c.GreedyMargin[i])
+		return 0, fmt.Errorf("greedy_ids: token %d is %d, want %d, with a margin of %.4f", i+1, id, c.GreedyIDs[i], c.GreedyMargin[i])
 	}
-	return nil
+	return 0, nil
 }
