@@ -2,6 +2,8 @@ package pipeline
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -59,7 +61,11 @@ type OutputOptions struct {
 	Stdout io.Writer
 	// Formats may be empty: a file then has the format of its name, everything else JSONL.
 	Formats []Format
-	// Overwrite replaces the results of an earlier run, which is refused otherwise.
+	// Folder is what all inputs are in, from Sources.Folder: in an output folder the files
+	// of items are named by what is below it.
+	Folder string
+	// Overwrite replaces the results of an earlier run, which is refused otherwise. The
+	// files of items that only the earlier run had stay.
 	Overwrite bool
 	// Decode reads an image once more to draw on it.
 	Decode vision.DecodeOptions
@@ -178,8 +184,10 @@ func (o *Output) folder() (err error) {
 		return err
 	}
 	defer root.Close()
-	if there, err := root.Stat(recordsName); err == nil && there.Size() > 0 && !o.Overwrite {
-		return fmt.Errorf("%s: holds the records of an earlier run: --overwrite replaces them", filepath.Join(o.Path, recordsName))
+	for _, name := range []string{recordsName, errorsName} {
+		if there, err := root.Stat(name); err == nil && there.Size() > 0 && !o.Overwrite {
+			return fmt.Errorf("%s: holds results of an earlier run: --overwrite replaces them", filepath.Join(o.Path, name))
+		}
 	}
 	open := func(name string) (*os.File, error) {
 		f, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|os.O_APPEND, 0o666)
@@ -198,16 +206,23 @@ func (o *Output) folder() (err error) {
 	for _, f := range o.Formats {
 		suffixes = append(suffixes, f.suffix())
 	}
-	o.names = sink.NewNames(suffixes...)
+	o.names = sink.NewNames(o.Folder, suffixes...)
 	return o.writeInfo() // a killed run leaves it behind, with finished false
 }
 
 // Write writes the result of one item. A folder gets the lines of items in the order of
-// the calls; an item has its other files before its line.
+// the calls; an item has its other files before its line. One whose overlay cannot be
+// drawn has none and a warning in its record.
 func (o *Output) Write(r Result) error {
 	var img *vision.Image
 	if r.Err == nil && slices.Contains(o.Formats, Overlay) {
-		img, r.Err = o.decode(r.Item.Path)
+		var err error
+		switch img, err = o.decode(r.Record.Source); {
+		case err != nil && o.dir == nil: // nothing else would be written
+			r.Err = fmt.Errorf("no overlay: %w", err)
+		case err != nil:
+			r.Record.Warnings = append(r.Record.Warnings, fmt.Sprintf("no overlay: %v", err))
+		}
 	}
 	if r.Err != nil {
 		return o.fail(r)
@@ -219,7 +234,7 @@ func (o *Output) Write(r Result) error {
 	} else {
 		stem := o.names.Stem(r.Item.Path, r.Item.Page)
 		for _, f := range o.Formats {
-			if f == JSONL {
+			if f == JSONL || f == Overlay && img == nil {
 				continue
 			}
 			if err := o.dir.Write(stem+f.suffix(), func(w io.Writer) error { return write(w, f, r.Record, img) }); err != nil {
@@ -260,11 +275,14 @@ func write(w io.Writer, f Format, rec *job.Record, img *vision.Image) error {
 }
 
 // decode reads an image once more: to keep those of a whole window of items would take
-// gigabytes. A file that changed meanwhile may fail now.
-func (o *Output) decode(path string) (*vision.Image, error) {
-	data, err := ReadFile(path, o.Decode.Limits.Bytes)
+// gigabytes. A file that changed meanwhile is not what the boxes belong to.
+func (o *Output) decode(s job.Source) (*vision.Image, error) {
+	data, err := ReadFile(s.Path, o.Decode.Limits.Bytes)
 	if err != nil {
 		return nil, err
+	}
+	if sum := sha256.Sum256(data); hex.EncodeToString(sum[:]) != s.SHA256 {
+		return nil, errors.New("the file has changed since it was read")
 	}
 	return vision.Decode(data, o.Decode)
 }

@@ -2,11 +2,14 @@ package pipeline
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"image/png"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -64,7 +67,7 @@ func runInfo(t *testing.T, dir string) RunInfo {
 func TestOutputFolder(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "new", "out")
 	var failed []string
-	out := open(t, 5, OutputOptions{Path: dir, Formats: []Format{JSONL, Text}, Failed: func(i Item, err error) { failed = append(failed, i.Path) }})
+	out := open(t, 5, OutputOptions{Path: dir, Formats: []Format{JSONL, Text}, Folder: "scans", Failed: func(i Item, err error) { failed = append(failed, i.Path) }})
 	if i := runInfo(t, dir); i.Finished || i.Pending != 5 {
 		t.Errorf("before the run: %+v", i)
 	}
@@ -105,7 +108,7 @@ func TestOutputFolder(t *testing.T) {
 		}
 		return err
 	})
-	if len(texts) != 3 || !slices.Contains(texts, "scans/a.txt: one\n") || !slices.Contains(texts, "abs/c.txt: three\n") {
+	if len(texts) != 3 || !slices.Contains(texts, "a.txt: one\n") || !slices.Contains(texts, "abs/c.txt: three\n") {
 		t.Errorf("got %q", texts)
 	}
 	if got, want := out.Files(), dir+": records.jsonl, errors.jsonl, *.txt"; got != want {
@@ -113,26 +116,41 @@ func TestOutputFolder(t *testing.T) {
 	}
 }
 
-// An item whose overlay cannot be drawn any more failed; the run goes on.
+// An item whose overlay cannot be drawn any more has its record all the same.
 func TestOutputOverlay(t *testing.T) {
 	dir := t.TempDir()
-	there := put(t, dir, "a.png", read(t, page("00")))
+	data := read(t, page("00"))
+	there := put(t, dir, "a.png", data)
+	changed := put(t, dir, "changed.png", read(t, page("01")))
 	gone := filepath.Join(dir, "gone.png")
-	out := open(t, 2, OutputOptions{Path: filepath.Join(dir, "out"), Formats: []Format{Overlay}})
-	writeAll(t, out, good(gone, "one"), good(there, "two"))
+	out := open(t, 3, OutputOptions{Path: filepath.Join(dir, "out"), Formats: []Format{Overlay}, Folder: dir})
+	for _, path := range []string{gone, changed, there} {
+		r := good(path, "text")
+		r.Record.Source.SHA256 = fmt.Sprintf("%x", sha256.Sum256([]byte(data)))
+		writeAll(t, out, r)
+	}
 	if err := out.Close(Progress{}); err != nil {
 		t.Fatal(err)
 	}
-	if i := runInfo(t, filepath.Join(dir, "out")); i.Done != 1 || i.Failed != 1 || !i.Finished {
+	if i := runInfo(t, filepath.Join(dir, "out")); i.Done != 3 || i.Failed != 0 || !i.Finished {
 		t.Errorf("got %+v", i)
 	}
-	var drawn string
-	filepath.WalkDir(filepath.Join(dir, "out"), func(path string, _ os.DirEntry, err error) error {
-		if strings.HasSuffix(path, "a.boxes.png") {
-			drawn = path
+	var warnings []string
+	for line := range strings.Lines(read(t, filepath.Join(dir, "out", "records.jsonl"))) {
+		var r job.Record
+		if err := json.Unmarshal([]byte(line), &r); err != nil {
+			t.Fatal(err)
 		}
-		return err
-	})
+		warnings = append(warnings, strings.Join(r.Warnings, "; "))
+	}
+	want := []string{"no overlay: no such file or directory", "no overlay: the file has changed since it was read", ""}
+	if diff := cmp.Diff(want, warnings); diff != "" && runtime.GOOS != "windows" {
+		t.Errorf("warnings (-want +got):\n%s", diff)
+	}
+	drawn := filepath.Join(dir, "out", "a.boxes.png")
+	if pictures, err := filepath.Glob(filepath.Join(dir, "out", "*.png")); err != nil || !slices.Equal(pictures, []string{drawn}) {
+		t.Fatalf("drawn: %v, %v", pictures, err)
+	}
 	img, err := png.Decode(strings.NewReader(read(t, drawn)))
 	if err != nil {
 		t.Fatal(err)
@@ -212,8 +230,8 @@ func TestOutputErrors(t *testing.T) {
 		{OutputOptions{Path: "full.jsonl"}, false, "full.jsonl: is there already and not empty: --overwrite replaces it"},
 		{OutputOptions{Path: "full.jsonl", Overwrite: true}, false, ""},
 		{OutputOptions{Path: "empty.jsonl"}, false, ""},
-		{OutputOptions{Path: "run"}, false, filepath.Join("run", "records.jsonl") + ": holds the records of an earlier run: --overwrite replaces them"},
-		{OutputOptions{Path: "again"}, false, ""},
+		{OutputOptions{Path: "run"}, false, filepath.Join("run", "records.jsonl") + ": holds results of an earlier run: --overwrite replaces them"},
+		{OutputOptions{Path: "again"}, false, filepath.Join("again", "errors.jsonl") + ": holds results of an earlier run: --overwrite replaces them"},
 		{OutputOptions{Path: "full.jsonl/out"}, false, "full.jsonl/out: "},
 		{OutputOptions{Path: "missing/a.txt"}, false, "missing/a.txt: "},
 		{OutputOptions{Path: "linked", Overwrite: true}, false, filepath.Join("linked", "records.jsonl") + ": "},

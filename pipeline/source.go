@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"facet/pipeline/job"
+	"facet/pipeline/sink"
 	"facet/vision"
 )
 
@@ -32,6 +33,15 @@ type Sources struct {
 	Items []Item
 	// Skipped counts the files of folders that are no images, by name and by content.
 	Skipped int
+}
+
+// Folder is the deepest folder that all items are in, "" if there is none.
+func (s Sources) Folder() string {
+	var paths []string
+	for _, item := range s.Items {
+		paths = append(paths, item.Path)
+	}
+	return sink.SharedFolder(paths)
 }
 
 // imageNames are the endings under which images travel. A file that has one is an

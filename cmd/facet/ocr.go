@@ -116,14 +116,15 @@ func (c *ocrCommand) output(s *streams, m *model.Model, sources pipeline.Sources
 		meter.errorf("%s: %s", sink.PrintableLine(item.Path), sink.PrintableLine(err.Error()))
 	}
 	return pipeline.OpenOutput(pipeline.OutputOptions{
-		Path: c.Out, Stdout: s.out, Formats: formats, Overwrite: c.Overwrite, Decode: c.decode(), Failed: failed,
+		Path: c.Out, Stdout: s.out, Formats: formats, Folder: sources.Folder(), Overwrite: c.Overwrite, Decode: c.decode(), Failed: failed,
 	}, pipeline.RunInfo{
 		Facet: version(), Command: os.Args, Job: job.OCR.Name, Model: m.Path(), ModelSHA256: hash, Kernels: kernel.Name(),
 		Threads: m.Threads(), Started: time.Now().UTC(), Inputs: len(sources.Items), Skipped: sources.Skipped,
 	})
 }
 
-// summary says on one line what became of the run, and on a second where its results are.
+// summary says what became of the run, how fast it was and where its results are, each on
+// a line that a terminal of 80 columns need not wrap.
 func summary(s *streams, out *pipeline.Output, p pipeline.Progress) {
 	i := out.Info()
 	fmt.Fprintf(s.err, "%d of %d pages read, %d failed", i.Done, i.Inputs, i.Failed)
@@ -135,12 +136,11 @@ func summary(s *streams, out *pipeline.Output, p pipeline.Progress) {
 			fmt.Fprintf(s.err, ", %d %s", part.n, part.what)
 		}
 	}
-	fmt.Fprintf(s.err, " · %.1f s", i.Seconds)
+	fmt.Fprintf(s.err, " · %.1f s\n", i.Seconds)
 	if i.Done > 0 {
-		fmt.Fprintf(s.err, " · %.2f pages/s, %.0f soft tokens/s, %.0f output tokens/s",
+		fmt.Fprintf(s.err, "%.2f pages/s, %.0f soft tokens/s, %.0f output tokens/s\n",
 			float64(i.Done)/i.Seconds, float64(p.SoftTokens)/i.Seconds, float64(p.OutputTokens)/i.Seconds)
 	}
-	fmt.Fprintln(s.err)
 	if files := out.Files(); files != "" {
 		fmt.Fprintln(s.err, files)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -13,24 +14,53 @@ import (
 )
 
 // Names gives each item a place below an output folder: the item's own path
-// without its extension, made safe on any system. The names depend on
-// the order of the calls where two items want the same one, so ask in input
-// order. Not safe for concurrent use.
+// without its extension and without the folder that all items are in, made
+// safe on any system. The names depend on the order of the calls where two
+// items want the same one, so ask in input order. Not safe for concurrent use.
 type Names struct {
+	shared   []string // the parts that are left out
 	suffixes []string
 	stems    map[string]string // source path and page → stem
 	taken    map[string]bool   // what is used, as a disk that folds case sees it: true for folders
 }
 
-// NewNames starts with no name taken. suffixes are the endings that the
-// caller will put behind a stem, such as ".txt".
-func NewNames(suffixes ...string) *Names {
-	return &Names{suffixes: suffixes, stems: map[string]string{}, taken: map[string]bool{}}
+// NewNames starts with no name taken. shared is the folder that the items are
+// in, from SharedFolder; names begin below it. suffixes are the endings that
+// the caller will put behind a stem, such as ".txt".
+func NewNames(shared string, suffixes ...string) *Names {
+	return &Names{shared: split(shared), suffixes: suffixes, stems: map[string]string{}, taken: map[string]bool{}}
+}
+
+// SharedFolder returns the deepest folder that all of these paths lead
+// through, as they are written, or "" if there is none.
+func SharedFolder(paths []string) string {
+	var shared []string
+	for i, p := range paths {
+		folders := split(p)
+		folders = folders[:max(0, len(folders)-1)]
+		if i == 0 {
+			shared = folders
+		}
+		n := 0
+		for n < min(len(shared), len(folders)) && shared[n] == folders[n] {
+			n++
+		}
+		shared = shared[:n]
+	}
+	return strings.Join(shared, "/")
+}
+
+// split returns the parts of a path, whatever system it comes from, without those that
+// lead nowhere.
+func split(path string) []string {
+	parts := strings.FieldsFunc(path, func(r rune) bool { return r == '/' || r == '\\' })
+	return slices.DeleteFunc(parts, func(p string) bool { return p == "." })
 }
 
 // Stem returns the name for the item with this source path and, if it is
 // positive, page, relative and with forward slashes, without a suffix. Folders
-// are kept, "scans/a.png" gives "scans/a", page 3 of "b.pdf" gives "b.p3".
+// below the shared one are kept: with "scans", "scans/new/a.png" gives "new/a",
+// page 3 of "scans/b.pdf" gives "b.p3".
 // The same item has the same name each time; a second item that would get it,
 // or one that differs in case only, gets a mark made from its path behind it.
 func (n *Names) Stem(source string, page int) string {
@@ -38,7 +68,10 @@ func (n *Names) Stem(source string, page int) string {
 	if s, ok := n.stems[key]; ok {
 		return s
 	}
-	parts := strings.FieldsFunc(source, func(r rune) bool { return r == '/' || r == '\\' })
+	parts := split(source)
+	if k := len(n.shared); k < len(parts) && slices.Equal(parts[:k], n.shared) {
+		parts = parts[k:]
+	}
 	last := len(parts) - 1
 	if last >= 0 {
 		parts[last] = strings.TrimSuffix(parts[last], path.Ext(parts[last]))
@@ -48,7 +81,7 @@ func (n *Names) Stem(source string, page int) string {
 	}
 	var safe []string
 	for _, p := range parts {
-		if p != "." && p != ".." {
+		if p != ".." {
 			safe = append(safe, safePart(p))
 		}
 	}

@@ -42,8 +42,39 @@ func TestStem(t *testing.T) {
 		{long + ".png", 0, strings.Repeat("ä", 55) + "~" + digest(long)},
 	}
 	for _, c := range cases {
-		if got := NewNames(".txt").Stem(c.source, c.page); got != c.want {
+		if got := NewNames("", ".txt").Stem(c.source, c.page); got != c.want {
 			t.Errorf("Stem(%q, %d) = %q, want %q", c.source, c.page, got, c.want)
+		}
+	}
+}
+
+func TestSharedFolder(t *testing.T) {
+	for _, c := range []struct {
+		sources []string
+		folder  string
+		stems   []string
+	}{
+		{nil, "", nil},
+		{[]string{"a.png"}, "", []string{"a"}},
+		{[]string{"/home/x/scans/a.png"}, "home/x/scans", []string{"a"}},
+		{[]string{"scans/a.png", "./scans//b.png"}, "scans", []string{"a", "b"}},
+		{[]string{"scans/a.png", "scans/new/a.png"}, "scans", []string{"a", "new/a"}},
+		{[]string{"one/a.png", "two/a.png"}, "", []string{"one/a", "two/a"}},
+		{[]string{"../in/one/a.png", "../in/two/a.png"}, "../in", []string{"one/a", "two/a"}},
+		{[]string{"scans/a.png", "scans"}, "", []string{"scans/a", "scans"}},
+		{[]string{`C:\scans\a.png`, `C:\scans\b.png`}, "C:/scans", []string{"a", "b"}},
+		{[]string{"scans/a.png", "scans/a.png", "scans/A.jpg"}, "scans", []string{"a", "a", "A~" + digest("0 scans/A.jpg")}},
+		{[]string{"", "a.png"}, "", []string{"_", "a"}},
+	} {
+		got := SharedFolder(c.sources)
+		if got != c.folder {
+			t.Errorf("%q: shared folder %q, want %q", c.sources, got, c.folder)
+		}
+		n := NewNames(got, ".txt")
+		for i, source := range c.sources {
+			if stem := n.Stem(source, 0); stem != c.stems[i] {
+				t.Errorf("%q: %s has stem %q, want %q", c.sources, source, stem, c.stems[i])
+			}
 		}
 	}
 }
@@ -58,7 +89,7 @@ func TestStemsAreDistinct(t *testing.T) {
 		strings.Repeat("z", 5000), strings.Repeat("z", 5001), "", ".", "..", "\x00", "\x01", "a~" + digest("0 A.png") + ".png",
 	}
 	suffixes := []string{".txt", ".png"}
-	n := NewNames(suffixes...)
+	n := NewNames("", suffixes...)
 	var files []string
 	for _, source := range sources {
 		for page := range 2 {
@@ -84,7 +115,7 @@ func FuzzStem(f *testing.F) {
 	f.Add("a/../b.png", 0)
 	f.Add("C:\\con\\..\\\x00", 2)
 	f.Fuzz(func(t *testing.T, source string, page int) {
-		s := NewNames(".txt").Stem(source, page) + ".txt"
+		s := NewNames("", ".txt").Stem(source, page) + ".txt"
 		if !filepath.IsLocal(s) || !utf8.ValidString(s) || path.Clean(s) != s || len(s) > maxStem+50 || strings.ContainsAny(s, "\x00\\:") {
 			t.Fatalf("Stem(%q, %d) gives %q", source, page, s)
 		}
