@@ -146,6 +146,15 @@ func TestRunEqualFiles(t *testing.T) {
 	}
 }
 
+// What the engine says about one request names no other thing than the item does.
+func TestRunErrorOfRequest(t *testing.T) {
+	p := newOCR(t, func(s *Settings) { s.Options.Prompt = strings.Repeat("a ", 30_000) })
+	results, _ := collect(t, p, items(page("00")))
+	if err := results[0].Err; err == nil || !strings.HasPrefix(err.Error(), "model: the prompt has ") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestRunRefusesPathsThatRecordsCannotHold(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "caf\xe9.png")
 	if err := os.WriteFile(path, []byte(read(t, page("00"))), 0o666); err != nil {
