@@ -13,7 +13,7 @@
 //	model            Gemma 4: patches and text in, tokens out
 //	model/tokenizer  text ↔ token ids
 //	model/chat       conversations ↔ the text the model was trained on
-//	pipeline         files → records, in order, bounded, resumable
+//	pipeline         files → records, in order, with bounded memory
 //	pipeline/job     what to ask of a file, and how to read the answer
 //	pipeline/sink    records → JSON lines, text, pictures
 //	pipeline/eval    records against labels
