@@ -276,7 +276,7 @@ type inspectMemory struct {
 	bindFlags
 	Context   int  `help:"Positions of a sequence: prompt and reply. Default: 8192, or the checkpoint's if that is less." placeholder:"N"`
 	Sequences int  `help:"Sequences at once." default:"1"`
-	Budget    int  `help:"Soft tokens of an image." default:"1120"`
+	Budget    int  `help:"Soft tokens of an image: 70, 140, 280, 560 or 1120." default:"1120"`
 	JSON      bool `help:"Print one JSON object."`
 }
 

@@ -19,7 +19,7 @@ import (
 
 // ocrCommand reads the text of images.
 type ocrCommand struct {
-	Paths []string `arg:"" name:"path" help:"Images, folders of images, and .jsonl files that list images."`
+	Paths []string `arg:"" name:"path" help:"Images, folders of images, and manifests: .jsonl files whose lines are {\"path\": …}, relative to the working directory. errors.jsonl is one."`
 	modelFlags
 	Budget    string   `help:"Soft tokens for an image: 70, 140, 280, 560 or 1120; auto takes the smallest that keeps small text readable, unless the checkpoint was trained for one." default:"auto" placeholder:"N"`
 	Boxes     string   `help:"line: a box around each line of text; none: plain text. Default: the checkpoint's, else line." placeholder:"KIND"`
@@ -30,7 +30,7 @@ type ocrCommand struct {
 	Batch     int      `help:"Replies generated at once; the result does not depend on it." default:"8"`
 	Out       string   `help:"Folder for all outputs, or a single .jsonl, .txt or .png file. Default: standard output." placeholder:"DIR|FILE"`
 	Format    []string `help:"What to write: jsonl (records), txt, overlay (images with the boxes drawn in). Default: jsonl." placeholder:"FORMAT"`
-	Overwrite bool     `help:"Replace the results of an earlier run in --out."`
+	Overwrite bool     `help:"Replace the results of an earlier run in --out; the files of images that only it had stay."`
 	Quiet     bool     `help:"No progress and no summary, errors only." short:"q"`
 }
 
