@@ -1,5 +1,6 @@
 // Package kernel holds facet's hot loops: arithmetic over slices of float32, with
-// weights in the number formats that checkpoints store.
+// weights in the number formats that checkpoints store, and products in bfloat16 and
+// in 8-bit integers.
 //
 // Every function is single-threaded, allocates nothing and knows no shapes beyond
 // lengths and strides; threads and matrices are package tensor's. Arguments that
@@ -11,9 +12,10 @@
 //
 // Each function has a portable body in Go, which defines it (portable.go). On amd64
 // with cgo there is one more in C (body.h), compiled for two instruction sets:
-// AVX-512 and AVX2 with FMA. The best one that the CPU has is chosen at start; Name
-// says which. The build tag purego, and a build without cgo, leave the portable
-// bodies only.
+// AVX-512 and AVX2 with FMA. Products in bfloat16 and in integers (int8_body.h) have
+// bodies of their own for CPUs with AVX-512 BF16 and VNNI. The best that the CPU has
+// are chosen at start, or what the variable [Environment] allows; Name says which. The
+// build tag purego, and a build without cgo, leave the portable bodies only.
 //
 // # Same bits
 //
