@@ -53,9 +53,16 @@ func (w *Panels) Clipped(in, out Bounds) *Panels {
 	return &c
 }
 
-func (w *Panels) Out() int      { return w.out }
-func (w *Panels) In() int       { return w.in }
-func (w *Panels) Bytes() int64  { return 2 * int64(len(w.panels)) }
+// Out is Weight's.
+func (w *Panels) Out() int { return w.out }
+
+// In is Weight's.
+func (w *Panels) In() int { return w.in }
+
+// Bytes counts whole panels, as they are read.
+func (w *Panels) Bytes() int64 { return 2 * int64(len(w.panels)) }
+
+// DType is that of the panels, whatever was packed.
 func (w *Panels) DType() string { return "BF16" }
 
 // Row sets dst to row i of W as float32, as rounded.
