@@ -236,10 +236,7 @@ func (l *layer) attend(s *scratch, d *decoder, i int, h tensor.Mat, ranges []row
 func rotateHeads(s *scratch, x tensor.Mat, dim int, cos, sin tensor.Mat) {
 	s.pool.Run(x.Rows, rowChunk, func(a, b int) {
 		for r := a; r < b; r++ {
-			row := x.Row(r)
-			for at := 0; at < len(row); at += dim {
-				kernel.Rope(row[at:at+dim], cos.Row(r), sin.Row(r))
-			}
+			kernel.RopeHeads(x.Row(r), x.Cols/dim, dim, cos.Row(r), sin.Row(r))
 		}
 	})
 }

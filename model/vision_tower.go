@@ -178,11 +178,9 @@ func rotateAxes(s *scratch, x tensor.Mat, dim int) {
 	half := dim / 2
 	s.pool.Run(x.Rows, rowChunk, func(a, b int) {
 		for r := a; r < b; r++ {
-			row := x.Row(r)
-			for at := 0; at < len(row); at += dim {
-				kernel.Rope(row[at:at+half], s.cos[0].Row(r), s.sin[0].Row(r))
-				kernel.Rope(row[at+half:at+dim], s.cos[1].Row(r), s.sin[1].Row(r))
-			}
+			row := x.Row(r) // heads side by side, dim apart
+			kernel.RopeHeads(row, len(row)/dim, dim, s.cos[0].Row(r), s.sin[0].Row(r))
+			kernel.RopeHeads(row[half:], len(row)/dim, dim, s.cos[1].Row(r), s.sin[1].Row(r))
 		}
 	})
 }

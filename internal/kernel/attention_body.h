@@ -62,6 +62,7 @@ typedef struct {
 	const uint16_t *pages[BLOCK_KEYS / PAGE_KEYS];
 	const int32_t *from, *to;
 	int first, end;			      // groups that cover what the rows see
+	int all_from, all_to;		      // keys that all rows see
 	float shift[ATTEND_ROWS];	      // the largest score of each row, base 2
 	ALIGNED float scores[BLOCK_KEYS * ATTEND_ROWS]; // [group][row][32]
 	ALIGNED uint16_t weights[ATTEND_ROWS * BLOCK_KEYS];
@@ -76,9 +77,7 @@ INLINE void score_groups(const int R, tile_state *t, float *max) {
 		top[r] = vset(-__builtin_inff());
 	for (int g = t->first; g < t->end; g++) {
 		const uint16_t *k = t->pages[g / (PAGE_KEYS / GROUP)] + g % (PAGE_KEYS / GROUP) * GROUP * t->dim;
-		int whole = 1;
-		for (int r = 0; r < R; r++)
-			whole &= t->from[r] <= g * GROUP && (g + 1) * GROUP <= t->to[r];
+		const int whole = t->all_from <= g * GROUP && (g + 1) * GROUP <= t->all_to;
 		for (int h = 0; h < GROUP / LANES; h += ATTEND_VECS) {
 			vec s[ATTEND_ROWS * ATTEND_VECS];
 			UNROLL
@@ -257,7 +256,10 @@ TARGET static void attend(float *max, float *sum, float *out, const uint16_t *q,
 		int n = rows - r > ATTEND_ROWS ? ATTEND_ROWS : (int)(rows - r + 3) / 4 * 4;
 		t.q = q + r * dim, t.from = from + r, t.to = to + r;
 		int first = BLOCK_KEYS, end = 0;
+		t.all_from = 0, t.all_to = BLOCK_KEYS;
 		for (int i = 0; i < n; i++) {
+			t.all_from = t.from[i] > t.all_from ? t.from[i] : t.all_from;
+			t.all_to = t.to[i] < t.all_to ? t.to[i] : t.all_to;
 			if (t.from[i] < t.to[i]) {
 				first = t.from[i] < first ? t.from[i] : first;
 				end = t.to[i] > end ? t.to[i] : end;

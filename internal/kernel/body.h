@@ -38,12 +38,14 @@ TARGET static void clamp(float *x, int64_t n, float lo, float hi) {
 		vstore_n(x + i, n - i, vmin(vset(hi), vmax(vset(lo), vload_n(x + i, n - i)))); // NaN passes through
 }
 
-TARGET static void rope(float *head, const float *cos, const float *sin, int64_t half) {
-	for (int64_t i = 0; i < half; i += LANES) {
-		vec a = vload_n(head + i, half - i), b = vload_n(head + half + i, half - i);
-		vec c = vload_n(cos + i, half - i), s = vload_n(sin + i, half - i);
-		vstore_n(head + i, half - i, vfnma(b, s, vmul(a, c)));
-		vstore_n(head + half + i, half - i, vfma(a, s, vmul(b, c)));
+TARGET static void rope(float *heads, int64_t count, int64_t stride, const float *cos, const float *sin, int64_t half) {
+	for (float *head = heads; count > 0; count--, head += stride) {
+		for (int64_t i = 0; i < half; i += LANES) {
+			vec a = vload_n(head + i, half - i), b = vload_n(head + half + i, half - i);
+			vec c = vload_n(cos + i, half - i), s = vload_n(sin + i, half - i);
+			vstore_n(head + i, half - i, vfnma(b, s, vmul(a, c)));
+			vstore_n(head + half + i, half - i, vfma(a, s, vmul(b, c)));
+		}
 	}
 }
 
@@ -110,7 +112,7 @@ TARGET static void widen(int format, float *dst, const uint8_t *src, int64_t n) 
 
 // ---- Over a slice -------------------------------------------------------------
 
-TARGET static void rms_norm(float *dst, const float *x, const float *w, int64_t n, float eps) {
+INLINE void rms_norm_row(float *dst, const float *x, const float *w, int64_t n, float eps) {
 	vec s = vset(0);
 	for (int64_t i = 0; i < n; i += LANES) {
 		vec v = vload_n(x + i, n - i);
@@ -122,6 +124,11 @@ TARGET static void rms_norm(float *dst, const float *x, const float *w, int64_t 
 		vec v = vmul(vload_n(x + i, n - i), by);
 		vstore_n(dst + i, n - i, w ? vmul(v, vload_n(w + i, n - i)) : v);
 	}
+}
+
+TARGET static void rms_norm(float *dst, const float *x, int64_t rows, const float *w, int64_t n, float eps) {
+	for (int64_t r = 0; r < rows; r++)
+		rms_norm_row(dst + r * n, x + r * n, w, n, eps);
 }
 
 TARGET static float max(const float *x, int64_t n) {

@@ -13,8 +13,8 @@ type bodies struct {
 	clamp     func(x []float32, lo, hi float32)
 	geluMul   func(dst, gate, up []float32)
 	softCap   func(x []float32, limit float32)
-	rope      func(head, cos, sin []float32)
-	rmsNorm   func(dst, x, w []float32, eps float32)
+	rope      func(heads []float32, count, stride int, cos, sin []float32)
+	rmsNorm   func(dst, x []float32, n int, w []float32, eps float32)
 	max       func(x []float32) float32
 	expSum    func(dst, x []float32, max float32) float32
 
@@ -81,21 +81,37 @@ func SoftCap(x []float32, limit float32) { chosen.softCap(x, limit) }
 // with the pairs laid out as in the Gemma checkpoints).
 // It panics unless len(cos) = len(sin) = len(head)/2.
 func Rope(head, cos, sin []float32) {
-	if len(head) != 2*len(cos) || len(cos) != len(sin) {
+	if len(head) != 2*len(cos) {
 		panic(fmt.Sprintf("kernel: Rope: a head of %d with %d cosines and %d sines", len(head), len(cos), len(sin)))
 	}
-	chosen.rope(head, cos, sin)
+	RopeHeads(head, 1, len(head), cos, sin)
+}
+
+// RopeHeads turns count vectors of 2·len(cos) values, stride apart in heads, as Rope does.
+// It panics if they do not fit in heads or overlap, or if len(sin) is not len(cos).
+func RopeHeads(heads []float32, count, stride int, cos, sin []float32) {
+	checkMat("Rope", "heads", len(heads), stride, count, 2*len(cos))
+	if len(cos) != len(sin) {
+		panic(fmt.Sprintf("kernel: Rope: %d cosines and %d sines", len(cos), len(sin)))
+	}
+	chosen.rope(heads, count, stride, cos, sin)
 }
 
 // RMSNorm sets dst to x / √(mean(x²) + eps) · w, or without the weight where w is
 // nil (arXiv:1910.07467, section 4; Gemma 4 multiplies by w, not 1 + w). dst may be x.
 // It panics if the lengths differ.
-func RMSNorm(dst, x, w []float32, eps float32) {
+func RMSNorm(dst, x, w []float32, eps float32) { RMSNormRows(dst, x, len(x), w, eps) }
+
+// RMSNormRows is RMSNorm of each row of n values of x, one after the other.
+// It panics if the lengths differ, or are not a whole number of rows.
+func RMSNormRows(dst, x []float32, n int, w []float32, eps float32) {
 	checkLen("RMSNorm", "x", len(x), len(dst))
-	if w != nil {
-		checkLen("RMSNorm", "w", len(w), len(dst))
+	if w != nil && len(w) != n || n > 0 && len(x)%n != 0 {
+		panic(fmt.Sprintf("kernel: RMSNorm: %d values in rows of %d, len(w) = %d", len(x), n, len(w)))
 	}
-	chosen.rmsNorm(dst, x, w, eps)
+	if n > 0 {
+		chosen.rmsNorm(dst, x, n, w, eps)
+	}
 }
 
 // Max returns the largest element of x, passing over NaN; −Inf if there is none.

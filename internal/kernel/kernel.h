@@ -17,8 +17,8 @@ typedef struct {
 	void (*clamp)(float *x, int64_t n, float lo, float hi);
 	void (*gelu_mul)(float *dst, const float *gate, const float *up, int64_t n);
 	void (*soft_cap)(float *x, int64_t n, float limit);
-	void (*rope)(float *head, const float *cos, const float *sin, int64_t half);
-	void (*rms_norm)(float *dst, const float *x, const float *w, int64_t n, float eps);
+	void (*rope)(float *heads, int64_t count, int64_t stride, const float *cos, const float *sin, int64_t half);
+	void (*rms_norm)(float *dst, const float *x, int64_t rows, const float *w, int64_t n, float eps);
 	float (*max)(const float *x, int64_t n);
 	float (*exp_sum)(float *dst, const float *x, int64_t n, float max);
 	void (*mat_mul)(int format, float *dst, int64_t dst_stride, const float *x, int64_t x_stride, int64_t rows,

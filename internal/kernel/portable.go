@@ -44,24 +44,29 @@ var portable = bodies{
 			x[i] = limit * float32(math.Tanh(float64(v/limit)))
 		}
 	},
-	rope: func(head, cos, sin []float32) {
-		first, second := head[:len(cos)], head[len(cos):]
-		for i, c := range cos {
-			a, b, s := first[i], second[i], sin[i]
-			first[i] = a*c - b*s
-			second[i] = b*c + a*s
+	rope: func(heads []float32, count, stride int, cos, sin []float32) {
+		half := len(cos)
+		for h := range count {
+			first, second := heads[h*stride:][:half], heads[h*stride+half:][:half]
+			for i, c := range cos {
+				a, b, s := first[i], second[i], sin[i]
+				first[i] = a*c - b*s
+				second[i] = b*c + a*s
+			}
 		}
 	},
-	rmsNorm: func(dst, x, w []float32, eps float32) {
-		var squares float64
-		for _, v := range x {
-			squares += float64(v) * float64(v)
-		}
-		s := float32(1 / math.Sqrt(squares/float64(len(x))+float64(eps)))
-		for i, v := range x {
-			dst[i] = v * s
-			if w != nil {
-				dst[i] *= w[i]
+	rmsNorm: func(dst, x []float32, n int, w []float32, eps float32) {
+		for ; len(x) >= n; dst, x = dst[n:], x[n:] {
+			var squares float64
+			for _, v := range x[:n] {
+				squares += float64(v) * float64(v)
+			}
+			s := float32(1 / math.Sqrt(squares/float64(n)+float64(eps)))
+			for i, v := range x[:n] {
+				dst[i] = v * s
+				if w != nil {
+					dst[i] *= w[i]
+				}
 			}
 		}
 	},

@@ -11,8 +11,12 @@ package kernel
 // static void clamp(const facet_bodies *b, float *x, int64_t n, float lo, float hi) { b->clamp(x, n, lo, hi); }
 // static void gelu_mul(const facet_bodies *b, float *dst, const float *gate, const float *up, int64_t n) { b->gelu_mul(dst, gate, up, n); }
 // static void soft_cap(const facet_bodies *b, float *x, int64_t n, float limit) { b->soft_cap(x, n, limit); }
-// static void rope(const facet_bodies *b, float *head, const float *cos, const float *sin, int64_t half) { b->rope(head, cos, sin, half); }
-// static void rms_norm(const facet_bodies *b, float *dst, const float *x, const float *w, int64_t n, float eps) { b->rms_norm(dst, x, w, n, eps); }
+// static void rope(const facet_bodies *b, float *heads, int64_t count, int64_t stride, const float *cos, const float *sin, int64_t half) {
+//   b->rope(heads, count, stride, cos, sin, half);
+// }
+// static void rms_norm(const facet_bodies *b, float *dst, const float *x, int64_t rows, const float *w, int64_t n, float eps) {
+//   b->rms_norm(dst, x, rows, w, n, eps);
+// }
 // static float max_of(const facet_bodies *b, const float *x, int64_t n) { return b->max(x, n); }
 // static float exp_sum(const facet_bodies *b, float *dst, const float *x, int64_t n, float max) { return b->exp_sum(dst, x, n, max); }
 // static void mat_mul(const facet_bodies *b, int format, float *dst, int64_t dst_stride, const float *x, int64_t x_stride, int64_t rows,
@@ -93,11 +97,11 @@ func inC(name string, b *C.facet_bodies) *bodies {
 			C.gelu_mul(b, floats(dst), floats(gate), floats(up), C.int64_t(len(dst)))
 		},
 		softCap: func(x []float32, limit float32) { C.soft_cap(b, floats(x), C.int64_t(len(x)), C.float(limit)) },
-		rope: func(head, cos, sin []float32) {
-			C.rope(b, floats(head), floats(cos), floats(sin), C.int64_t(len(cos)))
+		rope: func(heads []float32, count, stride int, cos, sin []float32) {
+			C.rope(b, floats(heads), C.int64_t(count), C.int64_t(stride), floats(cos), floats(sin), C.int64_t(len(cos)))
 		},
-		rmsNorm: func(dst, x, w []float32, eps float32) {
-			C.rms_norm(b, floats(dst), floats(x), floats(w), C.int64_t(len(dst)), C.float(eps))
+		rmsNorm: func(dst, x []float32, n int, w []float32, eps float32) {
+			C.rms_norm(b, floats(dst), floats(x), C.int64_t(len(x)/n), floats(w), C.int64_t(n), C.float(eps))
 		},
 		max: func(x []float32) float32 { return float32(C.max_of(b, floats(x), C.int64_t(len(x)))) },
 		expSum: func(dst, x []float32, max float32) float32 {

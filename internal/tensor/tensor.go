@@ -60,9 +60,7 @@ func RMSNorm(p *Pool, dst, x Mat, w []float32, eps float32) {
 		panic(fmt.Sprintf("tensor: RMSNorm: dst %v, x %v, w [%d]", dst, x, len(w)))
 	}
 	p.Run(x.Rows, 1+normChunk/(1+x.Cols), func(lo, hi int) {
-		for r := lo; r < hi; r++ {
-			kernel.RMSNorm(dst.Row(r), x.Row(r), w, eps)
-		}
+		kernel.RMSNormRows(dst.Slice(lo, hi).Data, x.Slice(lo, hi).Data, x.Cols, w, eps)
 	})
 }
 
