@@ -1,16 +1,16 @@
 package model
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
+
+	"facet/internal/strictjson"
 )
 
 // Attention kinds as the checkpoint's layer_types spells them.
@@ -177,23 +177,19 @@ func loadConfig(dir string) (*Config, error) {
 	return c, nil
 }
 
-const maxConfigBytes = 1 << 20
+// maxConfigBytes is the longest JSON file beside the weights that is read.
+// tokenizer_config.json has megabytes where a checkpoint adds thousands of tokens.
+const maxConfigBytes = 32 << 20
 
+// readJSON reads a JSON file of the checkpoint into dst. Keys that dst has no field for are
+// dropped; a key that is there twice and text after the value are FormatErrors.
 func readJSON(path string, dst any) error {
-	info, err := os.Stat(path)
+	data, err := strictjson.ReadFile(path, maxConfigBytes)
 	if err != nil {
 		return err
 	}
-	if info.Size() > maxConfigBytes {
-		return fmt.Errorf("%s: %d bytes, more than any configuration has", path, info.Size())
-	}
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	d := json.NewDecoder(bytes.NewReader(data))
-	if err := d.Decode(dst); err != nil {
-		return fmt.Errorf("%s: not valid JSON for this file: %w", path, err)
+	if err := strictjson.Unmarshal(data, dst, strictjson.AllowUnknown); err != nil {
+		return fmt.Errorf("%s: %w", path, FormatError("not valid JSON for this file: "+err.Error()))
 	}
 	return nil
 }
