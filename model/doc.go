@@ -1,6 +1,7 @@
 // Package model is Gemma 4: patches and text in, tokens out.
 //
-//  1. Open            config.json, tokenizer.json; every tensor by name and shape     config.go load.go model.go
+//  1. Open            a folder, or a GGUF file under the same names                   checkpoint.go gguf.go gguf_source.go
+//     config, tokenizer; every tensor by name and shape                               config.go load.go model.go
 //  2. EncodeImage     patches [P, 768] → vision tower → soft tokens [S, D]            vision_tower.go
 //  3. ChatPrompt      spans and soft tokens → ids with a place for every soft token   prompt.go tokens.go
 //  4. Batch.Add       a request joins the batch with caches of its own                sequence.go cache.go
@@ -10,6 +11,8 @@
 //     c. logits       of the wanted rows: norm, tied embedding, soft cap              decoder.go
 //     d. sample       greedy, or temperature, top-k, top-p and min-p                  sample.go loop.go
 //  6. Finished        tokens with log-probabilities, and why the reply ended
+//
+// Beside this, Quantize writes a checkpoint as a GGUF file (quantize.go, quantize_keys.go).
 //
 // Shapes are [rows, columns], row-major; T tokens of a pass, D hidden size, H heads,
 // K KV heads, E head size, F MLP size, V vocabulary, P patches, S soft tokens, L layers.

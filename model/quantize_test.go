@@ -3,7 +3,6 @@ package model
 import (
 	"bytes"
 	"context"
-	"errors"
 	"math"
 	"os"
 	"path/filepath"
@@ -13,7 +12,9 @@ import (
 
 	"facet/fixtures"
 	"facet/internal/quant"
+	"facet/internal/weights"
 	"facet/internal/weights/gguf"
+	"facet/internal/weights/safetensors"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -239,8 +240,38 @@ func TestQuantizeRefuses(t *testing.T) {
 			t.Errorf("%s: got %v, want %s", name, err, c.want)
 		}
 	}
-	if !errors.Is(stopped.Err(), context.Canceled) {
-		t.Error("not stopped")
+	if list, _ := os.ReadDir(dir); len(list) > 0 {
+		t.Errorf("left %v", list)
+	}
+}
+
+// A value that the format does not hold is named by its place, and no file is left.
+func TestQuantizeNotANumber(t *testing.T) {
+	src := copied(t, "golden/checkpoints/tiny-e", "model.safetensors")
+	whole, err := safetensors.Open(fixtures.Path("golden/checkpoints/tiny-e"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer whole.Close()
+	const name = "model.language_model.layers.2.self_attn.o_proj.weight" // [48, 64] in bfloat16
+	var tensors []weights.Tensor
+	for _, n := range whole.Names() {
+		x, _ := whole.Tensor(n)
+		if n == name {
+			x.Data = slices.Clone(x.Data)
+			copy(x.Data[2*(64*7+5):], []byte{0xc0, 0x7f})
+		}
+		tensors = append(tensors, x)
+	}
+	if err := safetensors.Write(filepath.Join(src, "model.safetensors"), tensors); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for _, kind := range []string{"q4_0", "q8_0"} {
+		_, err := Quantize(context.Background(), src, filepath.Join(dir, "x.gguf"), QuantizeOptions{Type: kind, Threads: 2})
+		if want := `x.gguf: tensor "blk.2.attn_output.weight": row 7: value 5 is NaN, which ` + strings.ToUpper(kind) + " cannot hold"; err == nil || !strings.HasSuffix(err.Error(), want) {
+			t.Errorf("%s: got %v, want %s", kind, err, want)
+		}
 	}
 	if list, _ := os.ReadDir(dir); len(list) > 0 {
 		t.Errorf("left %v", list)
