@@ -93,21 +93,29 @@ func (t *visionTower) check(p *vision.Patches) error {
 func (t *visionTower) embed(s *scratch, p *vision.Patches) tensor.Mat {
 	n := p.Columns * p.Rows
 	s.pixels.Reshape(n, t.patchProj.In())
-	for i, v := range p.Values {
-		s.pixels.Data[i] = 2 * (v - 0.5)
-	}
+	s.pool.Run(n, embedChunk, func(lo, hi int) {
+		to := s.pixels.Slice(lo, hi).Data
+		for i, v := range p.Values[lo*s.pixels.Cols : hi*s.pixels.Cols] {
+			to[i] = 2 * (v - 0.5)
+		}
+	})
 	s.x.Reshape(n, t.config.HiddenSize)
 	t.patchProj.MatMul(s.pool, s.x, s.pixels)
-	col, row := make([]float32, t.config.HiddenSize), make([]float32, t.config.HiddenSize)
-	for i := range n {
-		t.positions.Row(col, i%p.Columns)
-		t.positions.Row(row, t.config.PositionEmbeddingSize+i/p.Columns)
-		kernel.Add(col, row) // the reference sums the two first
-		kernel.Add(s.x.Row(i), col)
-	}
+	s.pool.Run(n, embedChunk, func(lo, hi int) {
+		col, row := make([]float32, t.config.HiddenSize), make([]float32, t.config.HiddenSize)
+		for i := lo; i < hi; i++ {
+			t.positions.Row(col, i%p.Columns)
+			t.positions.Row(row, t.config.PositionEmbeddingSize+i/p.Columns)
+			kernel.Add(col, row) // the reference sums the two first
+			kernel.Add(s.x.Row(i), col)
+		}
+	})
 	s.trace("model.vision_tower.patch_embedder", "", s.x)
 	return s.x
 }
+
+// embedChunk is the number of patches that a thread embeds at a time.
+const embedChunk = 64
 
 // rotations fills the rotary tables [P, E/4] for columns and rows.
 func (t *visionTower) rotations(s *scratch, p *vision.Patches) {
@@ -116,8 +124,19 @@ func (t *visionTower) rotations(s *scratch, p *vision.Patches) {
 		s.sin[axis].Reshape(p.Columns*p.Rows, len(t.rope.inverse))
 	}
 	for i := range p.Columns * p.Rows {
-		t.rope.at(s.cos[0].Row(i), s.sin[0].Row(i), i%p.Columns)
-		t.rope.at(s.cos[1].Row(i), s.sin[1].Row(i), i/p.Columns)
+		column, row := i%p.Columns, i/p.Columns
+		if row == 0 {
+			t.rope.at(s.cos[0].Row(i), s.sin[0].Row(i), column)
+		} else { // as the patch above
+			copy(s.cos[0].Row(i), s.cos[0].Row(column))
+			copy(s.sin[0].Row(i), s.sin[0].Row(column))
+		}
+		if column == 0 {
+			t.rope.at(s.cos[1].Row(i), s.sin[1].Row(i), row)
+		} else { // as the patch before
+			copy(s.cos[1].Row(i), s.cos[1].Row(i-1))
+			copy(s.sin[1].Row(i), s.sin[1].Row(i-1))
+		}
 	}
 }
 
