@@ -1,6 +1,7 @@
 package model
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"facet/internal/strictjson"
 	"facet/internal/weights"
 	"facet/internal/weights/gguf"
 	"facet/internal/weights/safetensors"
@@ -50,12 +52,16 @@ func openFolder(path string) (*checkpoint, error) {
 	if err != nil {
 		return nil, err
 	}
+	chat, err := hasChatTemplate(path)
+	if err != nil {
+		return nil, err
+	}
 	source, err := safetensors.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	return &checkpoint{
-		config: config, source: source, chat: hasChatTemplate(path),
+		config: config, source: source, chat: chat,
 		beside:        []string{filepath.Join(path, "config.json"), filepath.Join(path, tokenizerFile)},
 		readTokenizer: func() (*tokenizer.Tokenizer, error) { return tokenizer.Open(filepath.Join(path, tokenizerFile)) },
 		readTemplate:  func() (string, error) { return chatTemplate(path) },
@@ -94,42 +100,58 @@ func folderOf(path string) string {
 	return path
 }
 
-// The places of a folder's chat template, the first of which is the newer one.
+// The places of a folder's chat template, the newest first.
 const (
 	templateFile        = "chat_template.jinja"
+	templateJSONFile    = "chat_template.json"
 	tokenizerConfigFile = "tokenizer_config.json"
 )
 
 // hasChatTemplate reports whether the folder brings a chat template. Its text is not
-// read: facet renders Gemma 4's templates itself.
-func hasChatTemplate(dir string) bool {
-	if _, err := os.Stat(filepath.Join(dir, templateFile)); err == nil {
-		return true
+// read: facet renders Gemma 4's templates itself. A file that is there and cannot be read
+// is an error, since a checkpoint taken for one without a template answers otherwise.
+func hasChatTemplate(dir string) (bool, error) {
+	_, err := os.Stat(filepath.Join(dir, templateFile))
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err == nil, err
 	}
-	var c struct {
-		ChatTemplate any `json:"chat_template"`
-	}
-	return readJSON(filepath.Join(dir, tokenizerConfigFile), &c) == nil && c.ChatTemplate != nil
+	value, err := templateValue(dir)
+	return value != nil, err
 }
 
 // chatTemplate reads the folder's chat template; "" if there is none.
 func chatTemplate(dir string) (string, error) {
-	path := filepath.Join(dir, templateFile)
-	if info, err := os.Stat(path); err == nil && info.Size() > maxConfigBytes {
-		return "", fmt.Errorf("%s: %w", path, FormatError(fmt.Sprintf("%d bytes, more than any template has", info.Size())))
-	}
-	text, err := os.ReadFile(path)
-	if err == nil || !errors.Is(err, fs.ErrNotExist) {
+	text, err := strictjson.ReadFile(filepath.Join(dir, templateFile), maxConfigBytes)
+	if !errors.Is(err, fs.ErrNotExist) {
 		return string(text), err
 	}
-	var c struct {
-		ChatTemplate string `json:"chat_template"`
+	value, err := templateValue(dir)
+	if value == nil {
+		return "", err
 	}
-	err = readJSON(filepath.Join(dir, tokenizerConfigFile), &c)
-	if errors.Is(err, fs.ErrNotExist) {
-		err = nil
+	var template string
+	if err := json.Unmarshal(value, &template); err != nil {
+		return "", fmt.Errorf("%s: chat_template: %w", dir, err)
 	}
-	return c.ChatTemplate, err
+	return template, nil
+}
+
+// templateValue returns the "chat_template" of the first JSON file of the folder that has
+// one: a string, or a list of named ones. It is nil if there is none.
+func templateValue(dir string) (json.RawMessage, error) {
+	for _, name := range []string{templateJSONFile, tokenizerConfigFile} {
+		var c struct {
+			ChatTemplate json.RawMessage `json:"chat_template"`
+		}
+		err := readJSON(filepath.Join(dir, name), &c)
+		switch {
+		case err != nil && !errors.Is(err, fs.ErrNotExist):
+			return nil, err
+		case len(c.ChatTemplate) > 0 && string(c.ChatTemplate) != "null":
+			return c.ChatTemplate, nil
+		}
+	}
+	return nil, nil
 }
 
 // findGGUF returns the GGUF file that path names or that stands alone in the folder

@@ -34,6 +34,53 @@ func TestConfigIsStrict(t *testing.T) {
 	}
 }
 
+// A chat template may stand in three files, and one that cannot be read is not none.
+func TestChatTemplate(t *testing.T) {
+	for _, c := range []struct{ name, file, content, template, err string }{
+		{"none", "other.json", `{}`, "", ""},
+		{"jinja", "chat_template.jinja", "{{ bos }}", "{{ bos }}", ""},
+		{"JSON", "chat_template.json", `{"chat_template":"a"}`, "a", ""},
+		{"tokenizer", "tokenizer_config.json", `{"bos_token":"x","chat_template":"b"}`, "b", ""},
+		{"tokenizer with none", "tokenizer_config.json", `{"bos_token":"x"}`, "", ""},
+		{"tokenizer with null", "tokenizer_config.json", `{"chat_template":null}`, "", ""},
+		{"megabytes", "tokenizer_config.json", `{"more":"` + strings.Repeat("x", 4<<20) + `","chat_template":"c"}`, "c", ""},
+		{"tokenizer broken", "tokenizer_config.json", `{"chat_template":"b"`, "", "tokenizer_config.json: not valid JSON"},
+		{"JSON broken", "chat_template.json", ``, "", "chat_template.json: not valid JSON"},
+	} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, c.file), []byte(c.content), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		has, err := hasChatTemplate(dir)
+		text, textErr := chatTemplate(dir)
+		if c.err != "" {
+			for _, err := range []error{err, textErr} {
+				if err == nil || !strings.Contains(err.Error(), c.err) {
+					t.Errorf("%s: got %v, want %q", c.name, err, c.err)
+				}
+			}
+			continue
+		}
+		if err != nil || textErr != nil || has != (c.template != "") || text != c.template {
+			t.Errorf("%s: %v %q, %v, %v", c.name, has, text, err, textErr)
+		}
+	}
+
+	// As a folder is opened: its weights are not looked for before this is known.
+	dir := copied(t, "nano", "chat_template.jinja", "tokenizer_config.json")
+	if err := os.WriteFile(filepath.Join(dir, "tokenizer_config.json"), []byte("{"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	m, err := Bind(dir)
+	if err == nil {
+		m.Close()
+		t.Fatal("opened with a broken tokenizer_config.json")
+	}
+	if !strings.Contains(err.Error(), "tokenizer_config.json") {
+		t.Errorf("got %v", err)
+	}
+}
+
 // FuzzConfig: any bytes are refused, or give a configuration with which everything can be
 // computed that needs no weights. Of those, the first that is missing is named.
 func FuzzConfig(f *testing.F) {
