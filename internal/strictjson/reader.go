@@ -80,7 +80,7 @@ func NewReader(data []byte) *Reader {
 }
 
 // From returns a Reader of the same text that begins at the value at offset.
-func (r *Reader) From(offset int) *Reader { return &Reader{data: r.data, pos: offset, fold: r.fold} }
+func (r *Reader) From(offset int) *Reader { return &Reader{data: r.data, pos: offset} }
 
 // Err returns the first error: an [*Error], what Stop was given, or either behind its
 // places.
