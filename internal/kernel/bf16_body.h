@@ -128,7 +128,7 @@ TARGET static void mat_mul_panels(float *dst, int64_t dst_stride, const uint16_t
 // pairs 2i, 2i + 32, 2i + 64, … of a block of ROW_BLOCK k's; its sixteen are added in
 // halves, and the blocks in order. As mat_mul in body.h, which has more to say.
 
-INLINE void row_tile(const int R, const int O, const uint8_t *ahead, float *dst, int64_t dst_stride, const uint16_t *x, int64_t x_stride,
+INLINE void row_tile(const int R, const int O, const uint8_t *ahead, int64_t ahead_step, float *dst, int64_t dst_stride, const uint16_t *x, int64_t x_stride,
 		     const uint8_t *w, int64_t w_stride, int64_t n, int add) {
 	vec s[ROW_ROWS * ROW_OUTS];
 	UNROLL
@@ -140,10 +140,11 @@ INLINE void row_tile(const int R, const int O, const uint8_t *ahead, float *dst,
 		UNROLL
 		for (int o = 0; o < O; o++)
 			wv[o] = pload(w + 2 * (o * w_stride + k));
-		if (ahead) { // the next tile's, in the order of their addresses
+		if (ahead) { // the next tile's
 			UNROLL
 			for (int o = 0; o < O; o++)
-				_mm_prefetch((const char *)ahead + 2 * O * k + 64 * o, _MM_HINT_T0);
+				_mm_prefetch((const char *)ahead + o * ahead_step, _MM_HINT_T0);
+			ahead += ahead_step == 64 ? 64 * O : 64;
 		}
 		UNROLL
 		for (int r = 0; r < R; r++) {
@@ -182,16 +183,21 @@ typedef struct {
 	int64_t x_stride;
 	const uint8_t *w;
 	int64_t w_stride;
-	int64_t outs;
+	int64_t outs, in;
 } row_product;
 
+// row_strip computes, for R rows, all outputs of p from products [k, k_end). cold says that
+// the weights are not in a cache yet. Where k is whole they are asked for in the order
+// of their addresses, which memory likes best.
 INLINE void row_strip(const int R, const int cold, row_product p, int64_t k, int64_t k_end) {
+	const int whole = k == 0 && k_end == p.in;
 	int64_t o = 0;
 #define TILES(O)                                                                                                       \
 	for (; o + O <= p.outs; o += O)                                                                                \
 		for (int64_t at = k; at == k || at < k_end; at += ROW_BLOCK)                                           \
-			row_tile(R, O, cold ? p.w + 2 * ((o + O) * p.w_stride + O * at) : 0, p.dst + o, p.dst_stride, p.x + at, \
-				 p.x_stride, p.w + 2 * (o * p.w_stride + at), p.w_stride,                              \
+			row_tile(R, O, !cold ? 0 : p.w + 2 * ((o + O) * p.w_stride + (whole ? O : 1) * at),                    \
+				 whole ? 64 : 2 * p.w_stride, p.dst + o, p.dst_stride, p.x + at, p.x_stride,            \
+				 p.w + 2 * (o * p.w_stride + at), p.w_stride,                                           \
 				 k_end - at < ROW_BLOCK ? k_end - at : ROW_BLOCK, at > 0);
 	TILES(ROW_OUTS)
 	TILES(1)
@@ -230,7 +236,7 @@ TARGET static void mat_mul_rows(float *dst, int64_t dst_stride, const uint16_t *
 		block_k = in;
 		block_outs = MANY_OUTS + FEW_BYTES / (2 * in + 1) / ROW_OUTS * ROW_OUTS;
 	}
-	row_product p = {dst, dst_stride, x, x_stride, w, w_stride, outs};
+	row_product p = {dst, dst_stride, x, x_stride, w, w_stride, outs, in};
 	for (int64_t k = 0; k == 0 || k < in; k += block_k) {
 		int64_t k_end = in - k < block_k ? in : k + block_k;
 		for (int64_t o = 0; o < outs; o += block_outs) {
@@ -240,7 +246,7 @@ TARGET static void mat_mul_rows(float *dst, int64_t dst_stride, const uint16_t *
 				int64_t n = (rows - r + strips - 1) / strips;
 				p.dst = dst + r * dst_stride + o;
 				p.x = x + r * x_stride;
-				row_strips(n, r == 0 && block_k == in, p, k, k_end);
+				row_strips(n, r == 0, p, k, k_end);
 				r += n;
 			}
 		}
