@@ -14,6 +14,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"facet/internal/kernel"
 	"facet/pipeline"
 	"facet/pipeline/sink"
 )
@@ -107,6 +108,10 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) (status int) 
 		return statusOf(out.err, stderr)
 	case err != nil:
 		report(stderr, fmt.Errorf("%w (see %s --help)", err, commandOf(err)))
+		return statusUsage
+	}
+	if err := kernel.CheckEnvironment(); err != nil {
+		report(stderr, err)
 		return statusUsage
 	}
 	if err = command.Run(); err == nil {
