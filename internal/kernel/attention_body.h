@@ -8,11 +8,15 @@
 // their instructions fill the gaps that products leave, and cost a third of what they
 // take alone.
 //
+// Keys and values are asked for a group, or a page, ahead: for the few rows of a step
+// they come from memory, and what hardware fetches on its own is half as fast.
+//
 // What a row gets depends on the row alone. A key that it does not see has score −Inf
 // and weight 0, and adding 0 · v changes no sum, so that a tile may take any groups
 // that cover what its rows see.
 
 #define GROUP 32
+#define PAGE_GROUPS (PAGE_KEYS / GROUP)
 #define ALIGNED __attribute__((aligned(64))) // a vector that crosses two lines costs double
 #define LOG2E 1.44269504f
 
@@ -69,6 +73,11 @@ typedef struct {
 	ALIGNED float sum[ATTEND_ROWS * LANES];
 } tile_state;
 
+// key_group is where the keys of group g lie.
+INLINE const uint16_t *key_group(const tile_state *t, int g) {
+	return t->pages[g / PAGE_GROUPS] + g % PAGE_GROUPS * GROUP * t->dim;
+}
+
 // score_groups makes the scores of a tile's rows, natural units, and their maxima.
 INLINE void score_groups(const int R, tile_state *t, float *max) {
 	vec top[ATTEND_ROWS];
@@ -76,7 +85,7 @@ INLINE void score_groups(const int R, tile_state *t, float *max) {
 	for (int r = 0; r < R; r++)
 		top[r] = vset(-__builtin_inff());
 	for (int g = t->first; g < t->end; g++) {
-		const uint16_t *k = t->pages[g / (PAGE_KEYS / GROUP)] + g % (PAGE_KEYS / GROUP) * GROUP * t->dim;
+		const uint16_t *k = key_group(t, g);
 		const int whole = t->all_from <= g * GROUP && (g + 1) * GROUP <= t->all_to;
 		for (int h = 0; h < GROUP / LANES; h += ATTEND_VECS) {
 			vec s[ATTEND_ROWS * ATTEND_VECS];
@@ -84,11 +93,14 @@ INLINE void score_groups(const int R, tile_state *t, float *max) {
 			for (int i = 0; i < R * ATTEND_VECS; i++)
 				s[i] = vset(0);
 			const uint16_t *kp = k + 2 * LANES * h;
+			const char *ahead = (const char *)(g + 1 < t->end ? key_group(t, g + 1) : t->pages[t->first / PAGE_GROUPS] + value_strip(t->dim, 0));
 			for (int64_t i = 0; i < t->dim; i += 2, kp += 2 * GROUP) {
 				pairs kv[ATTEND_VECS];
 				UNROLL
-				for (int v = 0; v < ATTEND_VECS; v++)
+				for (int v = 0; v < ATTEND_VECS; v++) {
 					kv[v] = pload(kp + 2 * LANES * v);
+					_mm_prefetch(ahead + 64 * (h + v) + 2 * i * GROUP, _MM_HINT_T0);
+				}
 				UNROLL
 				for (int r = 0; r < R; r++) {
 					pairs b = pset(t->q + r * t->dim + i);
@@ -156,7 +168,11 @@ INLINE void add_values(const int R, const int V, const int weave, tile_state *t,
 		for (int r = 0; r < R; r++)
 			weigh(R, t, r, t->first);
 	for (int g = t->first; g < t->end; g++) {
-		const uint16_t *vp = t->pages[g / (PAGE_KEYS / GROUP)] + v + g % (PAGE_KEYS / GROUP) * GROUP * width;
+		const int64_t at = v + g % PAGE_GROUPS * GROUP * width;
+		const uint16_t *vp = t->pages[g / PAGE_GROUPS] + at;
+		// The same group of the next page, or of the next columns.
+		const char *ahead = (const char *)(g + PAGE_GROUPS < t->end ? t->pages[g / PAGE_GROUPS + 1] + at
+						   : t->pages[t->first / PAGE_GROUPS] + at + PAGE_KEYS * LANES * V);
 		const uint16_t *w = t->weights + g * GROUP;
 		const int next = weave && g + 1 < t->end;
 		for (int quarter = 0; quarter < 4; quarter++) {
@@ -166,8 +182,11 @@ INLINE void add_values(const int R, const int V, const int weave, tile_state *t,
 					weigh(R, t, quarter * (R / 4) + j, g + 1);
 				pairs vv[ATTEND_VECS];
 				UNROLL
-				for (int i = 0; i < V; i++)
+				for (int i = 0; i < V; i++) {
 					vv[i] = pload(vp + 2 * LANES * i);
+					_mm_prefetch(ahead + 64 * i, _MM_HINT_T0);
+				}
+				ahead += 4 * width;
 				UNROLL
 				for (int r = 0; r < R; r++) {
 					pairs b = pset(w + r * BLOCK_KEYS);
