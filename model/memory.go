@@ -101,21 +101,21 @@ func (t *TextConfig) passBytes(sequences, budget int) int64 {
 }
 
 // towerBytes is the memory of the tower's activations for a picture of budget soft
-// tokens. What lies between the linear layers of the MLP is there for towerRows patches
-// at a time.
+// tokens. What attention does not need is there for one block of patches a thread: see
+// towerBlock.
 func (v *VisionConfig) towerBytes(budget int, p Precision) int64 {
-	patches := int64(budget * v.PoolingKernelSize * v.PoolingKernelSize)
+	patches := budget * v.PoolingKernelSize * v.PoolingKernelSize
 	shape := attentionShape{v.NumAttentionHeads, v.NumKeyValueHeads, v.HeadDim}
 	q, kv := v.NumAttentionHeads*v.HeadDim, v.NumKeyValueHeads*v.HeadDim
-	columns := 2*v.HiddenSize + 2*q + 2*kv + v.HeadDim + 2*3*v.PatchSize*v.PatchSize
-	block := v.HiddenSize + 2*v.IntermediateSize
+	columns := v.HiddenSize + 2*q + 2*kv + v.HeadDim + 2*3*v.PatchSize*v.PatchSize
+	block := 2*v.HiddenSize + 2*v.IntermediateSize
 	var packed int64
 	if p == Fast {
-		packed = (patches + pageKeys - 1) / pageKeys * shape.pageBytes(true)
+		packed = int64((patches+pageKeys-1)/pageKeys) * shape.pageBytes(true)
 	} else if v.UseClippedLinears {
-		columns += v.HiddenSize
+		block += v.IntermediateSize
 	}
-	return 4*patches*int64(columns) + 4*min(patches, towerRows)*int64(block) + packed
+	return 4*(int64(patches)*int64(columns)+int64(patches/threadBlocks)*int64(block)) + packed
 }
 
 // Counts are the sizes of a checkpoint's files.

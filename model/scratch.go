@@ -12,6 +12,7 @@ type scratch struct {
 	x, h, norm  tensor.Mat // residual stream, branch, normed input
 	q, k, v     tensor.Mat
 	packed      rowPages
+	blocks      []*scratch // one a thread: see eachBlock
 	mixed       tensor.Mat // attention output before o_proj
 	gate, up    tensor.Mat
 	clipped     tensor.Mat

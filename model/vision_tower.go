@@ -140,43 +140,81 @@ func (t *visionTower) rotations(s *scratch, p *vision.Patches) {
 	}
 }
 
-// forward runs one encoder layer over x [P, Dv], in place.
+// forward runs one encoder layer over x [P, Dv], in place. What goes row by row, all
+// but attention, is done a block of rows at a time by one thread from end to end: what is
+// between the products then stays in its caches, takes little memory, and no thread
+// waits for another. A trace wants whole activations, and gets one block.
 func (l *visionLayer) forward(s *scratch, x tensor.Mat, all []stretch, eps float32) {
-	a := &l.attention
-	h := norm(s, &s.norm, x, l.inputNorm.v, eps) // [P, Dv]
-	s.trace(l.name, ".input_layernorm", h)
-	q, k, v := a.project(s, h, eps)
-	rotateAxes(s, q, a.shape.dim)
-	rotateAxes(s, k, a.shape.dim)
+	shape := l.attention.shape
+	s.q.Reshape(x.Rows, shape.heads*shape.dim)
+	s.k.Reshape(x.Rows, shape.kvHeads*shape.dim)
+	s.v.Reshape(x.Rows, shape.kvHeads*shape.dim)
+	s.eachBlock(x.Rows, func(b *scratch, lo, hi int) { l.project(b, x.Slice(lo, hi), eps) })
 	if s.fast {
-		s.packed.pack(s.pool, a.shape, k, v)
+		s.packed.pack(s.pool, shape, s.k, s.v)
 		all[0].keys = &s.packed
 	} else {
-		all[0].keys = rowKeys{k, v, a.shape.dim}
+		all[0].keys = rowKeys{s.k, s.v, shape.dim}
 	}
-	s.attend(q, a.shape, all)
-	// The rest goes row by row: in blocks, so that what is between the products stays in
-	// the caches and takes little memory.
-	block := towerRows
-	if s.tracer != nil {
-		block = x.Rows
-	}
-	for lo := 0; lo < x.Rows; lo += block {
-		hi := min(lo+block, x.Rows)
-		l.mix(s, x.Slice(lo, hi), s.mixed.Slice(lo, hi), eps)
-	}
+	s.attend(s.q, shape, all)
+	s.eachBlock(x.Rows, func(b *scratch, lo, hi int) { l.mix(b, x.Slice(lo, hi), eps) })
 }
 
-// towerRows is the number of patches that go through the second half of a layer at a
-// time: five of the pieces in which the products of two threads are shared out, whose
-// 3072 columns of gate and up take 12 MB.
-const towerRows = 480
+// eachBlock calls f for blocks [lo, hi) of rows on all threads, each time with a scratch
+// of that thread's own in which q, k, v, mixed and the rotary tables are rows [lo, hi) of
+// s's.
+func (s *scratch) eachBlock(rows int, f func(b *scratch, lo, hi int)) {
+	if s.tracer != nil {
+		f(s, 0, rows)
+		return
+	}
+	for len(s.blocks) < s.pool.Threads() {
+		b := newScratch(tensor.NewPool(1))
+		b.fast = s.fast
+		s.blocks = append(s.blocks, b)
+	}
+	s.mixed.Reshape(s.q.Rows, s.q.Cols)
+	s.pool.RunWorkers(rows, towerBlock(rows, s.pool.Threads()), func(worker, lo, hi int) {
+		b := s.blocks[worker]
+		b.q, b.k, b.v, b.mixed = s.q.Slice(lo, hi), s.k.Slice(lo, hi), s.v.Slice(lo, hi), s.mixed.Slice(lo, hi)
+		for axis := range 2 {
+			b.cos[axis], b.sin[axis] = s.cos[axis].Slice(lo, hi), s.sin[axis].Slice(lo, hi)
+		}
+		f(b, lo, hi)
+	})
+}
 
-// mix adds to rows x [n, Dv] of the residual stream what attention has mixed for them
-// [n, H·E], and then the MLP.
-func (l *visionLayer) mix(s *scratch, x, mixed tensor.Mat, eps float32) {
+// towerBlock is the number of patches in a block.
+func towerBlock(patches, threads int) int {
+	n := patches / (threadBlocks * threads) / 12 * 12 // in twelves, as kernels take them
+	return min(max(n, 24), towerRows)
+}
+
+const (
+	// threadBlocks is the least number of blocks that a thread takes, where there are patches
+	// enough, so that the last ones keep nobody waiting for long.
+	threadBlocks = 24
+	// towerRows is the most patches in a block: enough to use each weight many times, few
+	// enough for 3072 columns of gate and up to stay in a cache of 2 MB.
+	towerRows = 96
+)
+
+// project sets s.q, s.k and s.v to the rotated queries, the rotated keys and the values
+// of rows x [n, Dv].
+func (l *visionLayer) project(s *scratch, x tensor.Mat, eps float32) {
 	a := &l.attention
-	h := a.o.apply(s, &s.h, mixed) // [n, Dv]
+	h := norm(s, &s.norm, x, l.inputNorm.v, eps) // [n, Dv]
+	s.trace(l.name, ".input_layernorm", h)
+	q, k, _ := a.project(s, h, eps)
+	rotateAxes(s, q, a.shape.dim)
+	rotateAxes(s, k, a.shape.dim)
+}
+
+// mix adds to rows x [n, Dv] of the residual stream what attention has mixed for them,
+// s.mixed [n, H·E], and then the MLP.
+func (l *visionLayer) mix(s *scratch, x tensor.Mat, eps float32) {
+	a := &l.attention
+	h := a.o.apply(s, &s.h, s.mixed) // [n, Dv]
 	s.trace(a.name, ".o_proj", h)
 	s.trace(a.name, "", h)
 	h = norm(s, &s.norm, h, l.postAttentionNorm.v, eps)
