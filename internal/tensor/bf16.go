@@ -132,42 +132,35 @@ func (w halfRows) MatMul(p *Pool, dst, x Mat) {
 // halfMatMul shares out dst = x·Wᵀ in pieces, each of which multiply computes: rows of
 // x, rounded and stride apart, with outputs [o, o + outs).
 //
-// A piece rounds its rows of x for itself, into memory that stays in the second-level
-// cache. Where there are few rows their rounding would be repeated for every few
-// outputs, so it is done before.
+// x is rounded first, by all threads. Pieces then go through it for some outputs, whose
+// weights are read from memory once. A tall x is rounded piece by piece instead.
 func halfMatMul(p *Pool, w Weight, dst, x Mat, bounds Bounds, multiply func(dst []float32, x []uint16, stride, rows, o, outs int)) {
 	dst.check("MatMul", "dst")
 	x.check("MatMul", "x")
 	if dst.Rows != x.Rows || dst.Cols != w.Out() || x.Cols != w.In() {
 		panic(fmt.Sprintf("tensor: MatMul: dst %v, x %v, w [%d, %d]", dst, x, w.Out(), w.In()))
 	}
-	if w.Out() == 0 || x.Rows == 0 {
-		return
+	for lo := 0; lo < x.Rows && w.Out() > 0; lo += halfRowsAtOnce {
+		hi := min(lo+halfRowsAtOnce, x.Rows)
+		halfProduct(p, w.Out(), dst.Slice(lo, hi), x.Slice(lo, hi), bounds, multiply)
 	}
-	t, stride := halfTiling(p, x.Rows, w.Out(), w.In()), halfStride(x.Cols)
-	var once []uint16
-	if t.down == 1 {
-		b := halfBuffer(x.Rows * stride)
-		defer halfBuffers.Put(b)
-		once = *b
-		kernel.RoundBF16(once, stride, x.Data, x.Cols, x.Rows, x.Cols, bounds.Lo, bounds.Hi)
-	}
+}
+
+// halfProduct is halfMatMul of at most halfRowsAtOnce rows.
+func halfProduct(p *Pool, out int, dst, x Mat, bounds Bounds, multiply func(dst []float32, x []uint16, stride, rows, o, outs int)) {
+	stride := halfStride(x.Cols)
+	b := halfBuffer(x.Rows * stride)
+	defer halfBuffers.Put(b)
+	half := *b
+	p.Run(x.Rows, 1+normChunk/(1+x.Cols), func(lo, hi int) {
+		kernel.RoundBF16(half[lo*stride:], stride, x.Data[lo*x.Cols:], x.Cols, hi-lo, x.Cols, bounds.Lo, bounds.Hi)
+	})
+	t := halfTiling(p, x.Rows, out, x.Cols)
 	p.Run(t.count(), t.chunk, func(lo, hi int) {
-		half := once
-		if once == nil {
-			b := halfBuffer(t.rows * stride)
-			defer halfBuffers.Put(b)
-			half = *b
-		}
-		rounded := -1 // the rows that half holds
 		for i := lo; i < hi; i++ {
-			r, o := i/t.across*t.rows, i%t.across*t.outs
-			rows, outs := min(t.rows, x.Rows-r), min(t.outs, w.Out()-o)
-			if once == nil && r != rounded {
-				kernel.RoundBF16(half, stride, x.Data[r*x.Cols:], x.Cols, rows, x.Cols, bounds.Lo, bounds.Hi)
-				rounded = r
-			}
-			multiply(dst.Data[r*w.Out()+o:], half, stride, rows, o, outs)
+			r, o := i%t.down*t.rows, i/t.down*t.outs
+			rows, outs := min(t.rows, x.Rows-r), min(t.outs, out-o)
+			multiply(dst.Data[r*out+o:], half[r*stride:], stride, rows, o, outs)
 		}
 	})
 }
@@ -189,12 +182,15 @@ func halfBuffer(n int) *[]uint16 {
 }
 
 const (
-	// A piece of many rows has at most this many: eight of the kernel's tiles, whose x, of
+	// halfRowsAtOnce bounds the memory of rounded rows.
+	halfRowsAtOnce = 1024
+	// A piece of many rows has at most this many: eight of the kernels' tiles, whose x, of
 	// 1536 columns, is 300 kB …
 	halfRowsAPiece = 96
-	// … and this many outputs, so that rounding x again for each piece is half a percent.
-	halfOutsAPiece = 768
-	// halfTile is the number of rows and of outputs in which kernels take them.
+	// … and this many multiply-adds, some 40 µs: the thread that ends first must not
+	// wait so long for the other that it falls asleep.
+	halfPieceSize = 10 << 20
+	// halfTile and halfPanel are the rows and outputs in which kernels take them.
 	halfTile, halfPanel = 12, kernel.PanelOuts
 )
 
@@ -202,22 +198,22 @@ func halfTiling(p *Pool, rows, out, in int) tiling {
 	if p.Threads() == 1 && rows <= halfRowsAPiece || rows*out*in < smallProduct {
 		return tiling{rows, out, 1, 1, 1}
 	}
-	t := tiling{rows: rows, outs: out, chunk: 1}
+	t := tiling{rows: rows, chunk: 1}
 	if rows <= fewRows {
-		t.outs = max(1, pieceBytes/(2*max(1, in)))
+		t.outs = pieceBytes / (2 * max(1, in))
 	} else {
 		down := (rows + halfRowsAPiece - 1) / halfRowsAPiece
 		t.rows = (rows + down - 1) / down
 		t.rows = (t.rows + halfTile - 1) / halfTile * halfTile
-		t.outs = halfOutsAPiece
+		t.outs = halfPieceSize / (t.rows * max(1, in))
 	}
-	// Not fewer than four pieces a thread where there is one piece of rows.
+	// Not fewer than two pieces a thread.
 	t.down = (rows + t.rows - 1) / t.rows
-	if pieces := 4 * p.Threads(); t.down < pieces {
+	if pieces := 2 * p.Threads(); t.down < pieces {
 		across := (pieces + t.down - 1) / t.down
 		t.outs = min(t.outs, (out+across-1)/across)
 	}
-	t.outs = (t.outs + halfPanel - 1) / halfPanel * halfPanel
+	t.outs = (max(1, t.outs) + halfPanel - 1) / halfPanel * halfPanel
 	t.across = (out + t.outs - 1) / t.outs
 	return t
 }
