@@ -228,8 +228,7 @@ INLINE void combine(float *max, const float *next, float *keep, float *take) {
 	vec a = vload(max), b = vload(next), top = vmax(a, b);
 	// Where both are equal, −Inf too, the factor is 1, not 2^NaN.
 	vstore_n(keep, LANES, vless(a, top, vexp2(vsub(a, top)), vset(1)));
-	vec t = vless(b, top, vexp2(vsub(b, top)), vset(1));
-	vstore_n(take, LANES, vless(vset(-__builtin_inff()), b, t, vset(0)));
+	vstore_n(take, LANES, vless(b, top, vexp2(vsub(b, top)), vset(1)));
 	vstore_n(max, LANES, top);
 }
 
