@@ -1,10 +1,8 @@
 package model
 
 import (
-	"container/list"
 	"crypto/sha256"
 	"encoding/binary"
-	"math"
 	"sync"
 
 	"facet/vision"
@@ -14,38 +12,23 @@ import (
 // a page that is asked again, or that lies at two paths, goes through the tower once.
 // It belongs to one checkpoint and one precision. Safe for concurrent use.
 type encoderCache struct {
-	mu     sync.Mutex
-	budget int64 // bytes of soft tokens
-	bytes  int64
-	recent *list.List // of *encoded, the last used first
-	byKey  map[[32]byte]*list.Element
-	hits   int
-}
-
-type encoded struct {
-	key  [32]byte
-	soft *SoftTokens
+	mu sync.Mutex
+	lru[*SoftTokens]
+	hits int
 }
 
 func newEncoderCache(budget int64) *encoderCache {
-	return &encoderCache{budget: budget, recent: list.New(), byKey: map[[32]byte]*list.Element{}}
+	return &encoderCache{lru: newLRU[*SoftTokens](budget, nil)}
 }
 
 // patchesKey is the content of a picture as the tower sees it: the budget is in its size.
 func patchesKey(p *vision.Patches) [32]byte {
 	h := sha256.New()
-	var b [1 << 12]byte
-	binary.LittleEndian.PutUint64(b[0:], uint64(p.Columns))
-	binary.LittleEndian.PutUint64(b[8:], uint64(p.Rows))
-	n := 16
-	for _, v := range p.Values {
-		binary.LittleEndian.PutUint32(b[n:], math.Float32bits(v))
-		if n += 4; n == len(b) {
-			h.Write(b[:])
-			n = 0
-		}
-	}
-	h.Write(b[:n])
+	var size [16]byte
+	binary.LittleEndian.PutUint64(size[0:], uint64(p.Columns))
+	binary.LittleEndian.PutUint64(size[8:], uint64(p.Rows))
+	h.Write(size[:])
+	hashFloats(h, p.Values)
 	return [32]byte(h.Sum(nil))
 }
 
@@ -53,29 +36,19 @@ func patchesKey(p *vision.Patches) [32]byte {
 func (c *encoderCache) get(key [32]byte) *SoftTokens {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	e := c.byKey[key]
-	if e == nil {
-		return nil
+	soft, ok := c.lru.get(key)
+	if ok {
+		c.hits++
 	}
-	c.hits++
-	c.recent.MoveToFront(e)
-	return e.Value.(*encoded).soft
+	return soft
 }
 
-// put keeps soft tokens and drops those that were used longest ago, down to the budget.
+// put keeps soft tokens, unless another call has kept them meanwhile.
 func (c *encoderCache) put(key [32]byte, soft *SoftTokens) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.byKey[key] != nil || soft.bytes() > c.budget {
-		return
-	}
-	c.byKey[key] = c.recent.PushFront(&encoded{key, soft})
-	c.bytes += soft.bytes()
-	for c.bytes > c.budget {
-		last := c.recent.Back()
-		e := c.recent.Remove(last).(*encoded)
-		delete(c.byKey, e.key)
-		c.bytes -= e.soft.bytes()
+	if _, ok := c.lru.get(key); !ok && c.fits(soft.bytes()) {
+		c.lru.put(key, soft, soft.bytes())
 	}
 }
 

@@ -89,7 +89,7 @@ type generation struct {
 	reply   Reply
 	ids     []int32 // of the reply; the last is what the next step runs
 
-	points []int // where the prompt may be kept; empty unless Request.Keep
+	points []int // where the prompt may be kept or go on from what is kept
 	keys   [][32]byte
 }
 

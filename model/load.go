@@ -17,13 +17,15 @@ type binder struct {
 	src     weights.Source
 	used    map[string]bool
 	vectors []*vector
-	unused  []string
+	unused  map[string]bool
 	// workers, if not nil, make matrices ready for fast products.
 	workers *tensor.Pool
 	err     error
 }
 
-func newBinder(src weights.Source) *binder { return &binder{src: src, used: map[string]bool{}} }
+func newBinder(src weights.Source) *binder {
+	return &binder{src: src, used: map[string]bool{}, unused: map[string]bool{}}
+}
 
 func (b *binder) fail(err error) {
 	if b.err == nil {
@@ -130,7 +132,7 @@ func (b *binder) expect(name string, shape ...int) { b.tensor(name, shape...) }
 func (b *binder) ignore(name string) {
 	b.used[name] = true
 	if _, ok := b.src.Tensor(name); ok {
-		b.unused = append(b.unused, name)
+		b.unused[name] = true
 	}
 }
 

@@ -28,14 +28,10 @@ func (m Memory) Resident() int64 { return m.Decoder + m.Vision + m.Cache + m.Pas
 // budget soft tokens.
 func (m *Model) Memory(context, sequences, budget int) Memory {
 	var out Memory
-	unused := map[string]bool{}
-	for _, name := range m.unused {
-		unused[name] = true
-	}
 	for _, name := range m.source.Names() {
 		t, _ := m.source.Tensor(name)
 		switch {
-		case unused[name]:
+		case m.unused[name]:
 			out.Unused += t.Bytes()
 		case strings.HasSuffix(name, "embed_tokens_per_layer.weight"):
 			out.Table += t.Bytes()
@@ -148,14 +144,10 @@ type TensorInfo struct {
 
 // Tensors lists the stored tensors, sorted by name.
 func (m *Model) Tensors() []TensorInfo {
-	unused := map[string]bool{}
-	for _, name := range m.unused {
-		unused[name] = true
-	}
 	var out []TensorInfo
 	for _, name := range m.source.Names() {
 		t, _ := m.source.Tensor(name)
-		out = append(out, TensorInfo{name, t.DType, t.Shape, t.Bytes(), !unused[name]})
+		out = append(out, TensorInfo{name, t.DType, t.Shape, t.Bytes(), !m.unused[name]})
 	}
 	return out
 }

@@ -36,7 +36,7 @@ type Model struct {
 	tokenizer *tokenizer.Tokenizer // nil for a file without a vocabulary
 	ids       specialIDs
 
-	unused  []string // tensors that the file holds and the model does not read
+	unused  map[string]bool // tensors that the file holds and the model does not read
 	decoder *decoder
 	vision  *visionTower // nil in a checkpoint without one
 	workers *tensor.Pool

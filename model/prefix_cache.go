@@ -1,10 +1,8 @@
 package model
 
 import (
-	"container/list"
 	"crypto/sha256"
 	"encoding/binary"
-	"math"
 	"slices"
 )
 
@@ -15,23 +13,27 @@ import (
 //
 // Pages are shared with the sequences that go on from them. It belongs to a Batch.
 type prefixCache struct {
-	budget int64 // bytes of keys and values
-	bytes  int64
-	recent *list.List // of *prefix, the last used first
-	byKey  map[[32]byte]*list.Element
-	hits   int
+	lru[*prefix]
+	hits int
 }
 
 // prefix is the state of a sequence after its first length positions.
 type prefix struct {
-	key    [32]byte
 	length int
 	caches []*kvCache
-	bytes  int64
 }
 
 func newPrefixCache(budget int64) *prefixCache {
-	return &prefixCache{budget: budget, recent: list.New(), byKey: map[[32]byte]*list.Element{}}
+	return &prefixCache{lru: newLRU(budget, (*prefix).release)}
+}
+
+// release gives back the pages that no sequence shares.
+func (p *prefix) release() {
+	for _, c := range p.caches {
+		if c != nil {
+			c.release()
+		}
+	}
 }
 
 // reusePoints are the positions after which a prompt may be kept, in order: the end of
@@ -74,16 +76,7 @@ func prefixKeys(p *Prompt, points []int) [][32]byte {
 func (s *SoftTokens) key() [32]byte {
 	s.hash.Do(func() {
 		h := sha256.New()
-		var b [1 << 12]byte
-		n := 0
-		for _, v := range s.Values {
-			binary.LittleEndian.PutUint32(b[n:], math.Float32bits(v))
-			if n += 4; n == len(b) {
-				h.Write(b[:])
-				n = 0
-			}
-		}
-		h.Write(b[:n])
+		hashFloats(h, s.Values)
 		s.sum = [32]byte(h.Sum(nil))
 	})
 	return s.sum
@@ -92,60 +85,28 @@ func (s *SoftTokens) key() [32]byte {
 // resume sets a new sequence to the longest of its prompt's prefixes that is kept.
 func (c *prefixCache) resume(s *sequence, points []int, keys [][32]byte) {
 	for i := len(points) - 1; i >= 0; i-- {
-		e := c.byKey[keys[i]]
-		if e == nil {
-			continue
+		if p, ok := c.get(keys[i]); ok {
+			s.length, s.caches = p.length, shareCaches(p.caches)
+			c.hits++
+			return
 		}
-		p := e.Value.(*prefix)
-		s.length = p.length
-		for n, k := range p.caches {
-			if k != nil {
-				s.caches[n] = k.share()
-			}
-		}
-		c.hits++
-		c.recent.MoveToFront(e)
-		return
 	}
 }
 
-// keep stores the state of a sequence that stands at a point, and drops what was used
-// longest ago, down to the budget.
+// keep stores the state of a sequence that stands at a point.
 func (c *prefixCache) keep(s *sequence, key [32]byte) {
-	if e := c.byKey[key]; e != nil {
-		c.recent.MoveToFront(e)
-		return
-	}
-	p := &prefix{key: key, length: s.length, caches: make([]*kvCache, len(s.caches)), bytes: s.bytes()}
-	if p.bytes > c.budget {
-		return
-	}
-	for n, k := range s.caches {
-		if k != nil {
-			p.caches[n] = k.share()
-		}
-	}
-	c.byKey[key] = c.recent.PushFront(p)
-	c.bytes += p.bytes
-	for c.bytes > c.budget {
-		c.drop(c.recent.Back())
+	if _, ok := c.get(key); !ok && c.fits(s.bytes()) {
+		c.put(key, &prefix{s.length, shareCaches(s.caches)}, s.bytes())
 	}
 }
 
-func (c *prefixCache) drop(e *list.Element) {
-	p := c.recent.Remove(e).(*prefix)
-	delete(c.byKey, p.key)
-	c.bytes -= p.bytes
-	for _, k := range p.caches {
-		if k != nil {
-			k.release()
+// shareCaches returns caches that hold the same positions in the same pages.
+func shareCaches(caches []*kvCache) []*kvCache {
+	out := make([]*kvCache, len(caches))
+	for i, c := range caches {
+		if c != nil {
+			out[i] = c.share()
 		}
 	}
-}
-
-// clear gives back the memory of everything kept.
-func (c *prefixCache) clear() {
-	for c.recent.Len() > 0 {
-		c.drop(c.recent.Back())
-	}
+	return out
 }

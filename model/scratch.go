@@ -9,24 +9,24 @@ type scratch struct {
 	pool      *tensor.Pool
 	attention *attentionScratch // made by the first attend
 
-	x, h, norm  tensor.Mat // residual stream, branch, normed input
-	q, k, v     tensor.Mat
-	packed      rowPages
-	blocks      []*scratch // one a thread: see eachBlock
-	mixed       tensor.Mat // attention output before o_proj
-	gate, up    tensor.Mat
-	clipped     tensor.Mat
-	cos, sin    [2]tensor.Mat // rotary tables of the pass: sliding, full
-	pleInput    tensor.Mat    // [T + wanted, L·P]
-	pleFirst    int           // row of pleInput that belongs to row 0 of the residual stream
-	pleToken    tensor.Mat
-	pleGate     tensor.Mat
-	logits      tensor.Mat
-	moe         moeScratch
-	pixels      tensor.Mat
-	pooled, std tensor.Mat
-	stored      []byte    // a table's row as the file has it
-	tableRow    []float32 // the same, widened
+	x, h, norm tensor.Mat // residual stream, branch, normed input
+	q, k, v    tensor.Mat
+	packed     rowPages
+	blocks     []*scratch // one a thread: see eachBlock
+	mixed      tensor.Mat // attention output before o_proj
+	gate, up   tensor.Mat
+	clipped    tensor.Mat
+	cos, sin   [2]tensor.Mat // rotary tables of the pass: sliding, full
+	pleInput   tensor.Mat    // [T + wanted, L·P]
+	pleFirst   int           // row of pleInput that belongs to row 0 of the residual stream
+	pleToken   tensor.Mat
+	pleGate    tensor.Mat
+	logits     tensor.Mat
+	moe        moeScratch
+	pixels     tensor.Mat
+	pooled     tensor.Mat
+	stored     []byte    // a table's row as the file has it
+	tableRow   []float32 // the same, widened
 
 	fast   bool // products in bfloat16 or int8
 	tracer Tracer
