@@ -39,7 +39,7 @@ func TestPrefixCache(t *testing.T) {
 		for i, r := range requests {
 			alone := generate(t, m.NewBatch(), []Request{r})[r.ID]
 			r.Keep = true
-			got := keepGenerating(t, b, r)
+			got := generate(t, b, []Request{r})[r.ID]
 			if !slices.Equal(got, alone) {
 				t.Errorf("%s: request %d: got %v, want %v", name, i, got, alone)
 			}
@@ -48,7 +48,7 @@ func TestPrefixCache(t *testing.T) {
 			t.Errorf("%s: %d requests went on from an earlier one, want 3", name, b.kept.hits)
 		}
 		// Together, not one after the other: sharing must not mix them.
-		together := generateAll(t, b, requests)
+		together := generate(t, b, requests)
 		for _, r := range requests {
 			if alone := generate(t, m.NewBatch(), []Request{r})[r.ID]; !slices.Equal(together[r.ID], alone) {
 				t.Errorf("%s: request %s among others: got %v, want %v", name, r.ID, together[r.ID], alone)
@@ -68,31 +68,6 @@ func TestPrefixCache(t *testing.T) {
 	}
 }
 
-func keepGenerating(t *testing.T, b *Batch, r Request) []Token {
-	return generateAll(t, b, []Request{r})[r.ID]
-}
-
-// generateAll is generate for a batch that keeps prefixes.
-func generateAll(t *testing.T, b *Batch, requests []Request) map[string][]Token {
-	t.Helper()
-	for _, r := range requests {
-		if err := b.Add(r); err != nil {
-			t.Fatal(err)
-		}
-	}
-	out := map[string][]Token{}
-	for b.Len() > 0 {
-		done, err := b.Step()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, f := range done {
-			out[f.Request.ID] = f.Reply.Tokens
-		}
-	}
-	return out
-}
-
 // What is kept stays within the budget.
 func TestPrefixCacheBudget(t *testing.T) {
 	m := open(t, "golden/checkpoints/tiny-e", Options{})
@@ -103,7 +78,7 @@ func TestPrefixCacheBudget(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		keepGenerating(t, b, Request{ID: "a", Prompt: p, MaxTokens: 2, Keep: true, IgnoreEnd: true})
+		generate(t, b, []Request{{ID: "a", Prompt: p, MaxTokens: 2, Keep: true, IgnoreEnd: true}})
 		if one == 0 {
 			one = b.kept.bytes
 			b.kept.budget = 3*one + 1

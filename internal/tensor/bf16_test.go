@@ -68,38 +68,11 @@ func TestBF16MatMul(t *testing.T) {
 
 // The same bits for any number of threads, any cut of the batch and any cut of the weight.
 func TestBF16SameBits(t *testing.T) {
-	const rows, out, in = 260, 230, 96
 	r := source()
-	x := random(r, rows, in)
-	stored, _ := weightOf(t, "BF16", random(r, out, in))
+	x := random(r, 260, 96)
+	stored, _ := weightOf(t, "BF16", random(r, 230, 96))
 	for name, w := range map[string]Weight{"panels": PackBF16(newPool(t, 1), stored), "rows": BF16Rows(stored)} {
-		want := New(rows, out)
-		w.MatMul(newPool(t, 1), want, x)
-		for _, threads := range []int{1, 2, 3, 4} {
-			p := newPool(t, threads)
-			for _, step := range []int{1, 2, 7, 17, 200, rows} {
-				got := New(rows, out)
-				for lo := 0; lo < rows; lo += step {
-					hi := min(lo+step, rows)
-					w.MatMul(p, got.Slice(lo, hi), x.Slice(lo, hi))
-				}
-				if !sameBits(got, want) {
-					t.Fatalf("%s: %d threads, %d rows at a time: other bits than one thread, all rows", name, threads, step)
-				}
-			}
-			for _, step := range []int{1, 64, 129} {
-				for lo := 0; lo < out; lo += step {
-					hi := min(lo+step, out)
-					part := New(rows, hi-lo)
-					RowsOf(w, lo, hi).MatMul(p, part, x)
-					for i := range rows {
-						if !slices.Equal(part.Row(i), want.Row(i)[lo:hi]) {
-							t.Fatalf("%s: %d threads, rows [%d, %d) of the weight: other bits than the whole", name, threads, lo, hi)
-						}
-					}
-				}
-			}
-		}
+		sameBitsHowever(t, name, w, x, 1, 64, 129) // 64 is whole panels
 	}
 }
 

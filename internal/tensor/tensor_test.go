@@ -152,34 +152,41 @@ func TestMatMul(t *testing.T) {
 
 // The same bits for any number of threads, any cut of the batch and any cut of the weight.
 func TestMatMulSameBits(t *testing.T) {
-	const rows, out, in = 260, 230, 96
 	r := source()
-	x := random(r, rows, in)
+	x := random(r, 260, 96)
 	for _, dtype := range dtypeNames {
-		w, _ := weightOf(t, dtype, random(r, out, in))
-		want := New(rows, out)
-		w.MatMul(newPool(t, 1), want, x)
-		for _, threads := range []int{1, 2, 3, 4} {
-			p := newPool(t, threads)
-			for _, step := range []int{1, 2, 7, 17, 200, rows} {
-				got := New(rows, out)
-				for lo := 0; lo < rows; lo += step {
-					hi := min(lo+step, rows)
-					w.MatMul(p, got.Slice(lo, hi), x.Slice(lo, hi))
-				}
-				if !sameBits(got, want) {
-					t.Fatalf("%s: %d threads, %d rows at a time: other bits than one thread, all rows", dtype, threads, step)
-				}
+		w, _ := weightOf(t, dtype, random(r, 230, 96))
+		sameBitsHowever(t, dtype, w, x, 1, 50, 129)
+	}
+}
+
+// sameBitsHowever compares the product of x and w, computed at once by one thread, with
+// that of any number of threads, any cut of the batch, and cuts of w into pieces of steps.
+func sameBitsHowever(t *testing.T, name string, w Weight, x Mat, steps ...int) {
+	t.Helper()
+	rows, out := x.Rows, w.Out()
+	want := New(rows, out)
+	w.MatMul(newPool(t, 1), want, x)
+	for _, threads := range []int{1, 2, 3, 4} {
+		p := newPool(t, threads)
+		for _, step := range []int{1, 2, 7, 17, 200, rows} {
+			got := New(rows, out)
+			for lo := 0; lo < rows; lo += step {
+				hi := min(lo+step, rows)
+				w.MatMul(p, got.Slice(lo, hi), x.Slice(lo, hi))
 			}
-			for _, step := range []int{1, 50, 129} {
-				for lo := 0; lo < out; lo += step {
-					hi := min(lo+step, out)
-					part := New(rows, hi-lo)
-					RowsOf(w, lo, hi).MatMul(p, part, x)
-					for i := range rows {
-						if !slices.Equal(part.Row(i), want.Row(i)[lo:hi]) {
-							t.Fatalf("%s: %d threads, rows [%d, %d) of the weight: other bits than the whole", dtype, threads, lo, hi)
-						}
+			if !sameBits(got, want) {
+				t.Fatalf("%s: %d threads, %d rows at a time: other bits than one thread, all rows", name, threads, step)
+			}
+		}
+		for _, step := range steps {
+			for lo := 0; lo < out; lo += step {
+				hi := min(lo+step, out)
+				part := New(rows, hi-lo)
+				RowsOf(w, lo, hi).MatMul(p, part, x)
+				for i := range rows {
+					if !slices.Equal(part.Row(i), want.Row(i)[lo:hi]) {
+						t.Fatalf("%s: %d threads, rows [%d, %d) of the weight: other bits than the whole", name, threads, lo, hi)
 					}
 				}
 			}
