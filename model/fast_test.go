@@ -213,3 +213,27 @@ func TestFastTower(t *testing.T) {
 		t.Errorf("cosine of soft tokens %.6f, want at least %v", cos, leastCosine)
 	}
 }
+
+// A picture that was not a number leaves nothing behind in the pages of the next: slots
+// past its keys have weight 0, and 0 times NaN would not be 0.
+func TestRowPagesForget(t *testing.T) {
+	p := tensor.NewPool(1)
+	defer p.Close()
+	fill := func(rows int, v float32) tensor.Mat {
+		m := tensor.New(rows, 32)
+		for i := range m.Data {
+			m.Data[i] = v
+		}
+		return m
+	}
+	shape := attentionShape{heads: 1, kvHeads: 1, dim: 32}
+	var r rowPages
+	bad, good := fill(2*pageKeys, float32(math.NaN())), fill(pageKeys+2, 1)
+	r.pack(p, shape, bad, bad)
+	r.pack(p, shape, good, good)
+	for i, v := range r.values {
+		if f := math.Float32frombits(uint32(v) << 16); f != f {
+			t.Fatalf("value %d of the pages is NaN", i)
+		}
+	}
+}
