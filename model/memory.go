@@ -168,11 +168,17 @@ func (m *Model) StepBytes() int64 {
 	return n
 }
 
-// Limits measures what this machine's memory and multipliers give to the model's
-// threads, in bytes and float32 operations a second.
-func (m *Model) Limits() (bytes, flops float64) {
+// Limits is what a machine can do.
+type Limits struct {
+	// Operations a second of products in each kind of number; a multiply and an add count as two.
+	Float32, BFloat16, Int8 float64
+	// Read is bytes read from memory a second.
+	Read float64
+}
+
+// Limits measures what this machine's multipliers and memory give to the model's threads.
+func (m *Model) Limits() Limits {
 	m.compute.Lock()
 	defer m.compute.Unlock()
-	flops, bytes = m.workers.Limits()
-	return bytes, flops
+	return Limits(m.workers.Limits())
 }

@@ -18,11 +18,13 @@ type facetReport struct {
 	LoadSeconds           float64 `json:"load_seconds"`
 	PromptTokensPerSecond float64 `json:"prompt_tokens_per_second"`
 	StepTokensPerSecond   float64 `json:"step_tokens_per_second"`
-	MemoryGBPerSecond     float64 `json:"memory_gigabytes_per_second"`
-	MultiplyGFLOPS        float64 `json:"multiply_gflops"`
-	BF16GFLOPS            float64 `json:"bf16_gflops"`
-	Int8GOPS              float64 `json:"int8_gops"`
-	Batches               []struct {
+	Limits                struct {
+		MemoryGBPerSecond float64 `json:"memory_gigabytes_per_second"`
+		Float32GFLOPS     float64 `json:"float32_gflops"`
+		BF16GFLOPS        float64 `json:"bf16_gflops"`
+		Int8GOPS          float64 `json:"int8_gops"`
+	} `json:"limits"`
+	Batches []struct {
 		Sequences           int     `json:"sequences"`
 		StepTokensPerSecond float64 `json:"step_tokens_per_second"`
 	} `json:"batches"`
@@ -39,8 +41,8 @@ func (f *facet) measure(ctx context.Context, g group) (values, error) {
 		return nil, err
 	}
 	v := values{
-		{memoryLimit, 0}: r.MemoryGBPerSecond, {floatLimit, 0}: r.MultiplyGFLOPS,
-		{bfloatLimit, 0}: r.BF16GFLOPS, {intLimit, 0}: r.Int8GOPS,
+		{memoryLimit, 0}: r.Limits.MemoryGBPerSecond, {floatLimit, 0}: r.Limits.Float32GFLOPS,
+		{bfloatLimit, 0}: r.Limits.BF16GFLOPS, {intLimit, 0}: r.Limits.Int8GOPS,
 	}
 	switch g.kind {
 	case "prompt":
@@ -71,13 +73,13 @@ func (f *facet) bench(ctx context.Context, g group) (r facetReport, err error) {
 	args := []string{"bench", "--json", "--rounds", "1", "--model", f.a.Model, "--threads", strconv.Itoa(f.a.Threads), "--precision", f.a.Precision}
 	switch g.kind {
 	case "prompt":
-		args = append(args, "--prompt", strconv.Itoa(g.n), "--gen", strconv.Itoa(max(1, f.a.steps(g.n))))
+		args = append(args, "--figures", "prompt,limits", "--prompt", strconv.Itoa(g.n), "--gen", strconv.Itoa(max(1, f.a.steps(g.n))))
 	case "sequences":
-		args = append(args, "--prompt", strconv.Itoa(batchPrompt), "--gen", strconv.Itoa(f.a.Gen), "--batch", joined(f.a.Batch))
+		args = append(args, "--figures", "sequences", "--prompt", strconv.Itoa(batchPrompt), "--gen", strconv.Itoa(f.a.Gen), "--batch", joined(f.a.Batch))
 	case "image":
-		args = append(args, "--prompt", "1", "--gen", "1", "--mmproj", f.a.Mmproj, "--budgets", strconv.Itoa(g.n))
+		args = append(args, "--figures", "images", "--mmproj", f.a.Mmproj, "--budgets", strconv.Itoa(g.n))
 	case "load":
-		args = append(args, "--prompt", "1", "--gen", "1")
+		args = append(args, "--figures", "prompt", "--prompt", "1", "--gen", "1")
 	}
 	out, err := output(ctx, f.a.Facet, args...)
 	if err != nil {

@@ -15,15 +15,16 @@ import (
 // benchCommand measures the speed of a checkpoint on this machine.
 type benchCommand struct {
 	modelFlags
-	Prompt  int   `help:"Tokens in the prompt." default:"512"`
-	Gen     int   `help:"Tokens generated after it." default:"64"`
-	Batch   []int `help:"Also measure the steps of this many sequences at once." placeholder:"N"`
-	Rounds  int   `help:"Times each is measured; the median is reported." default:"3"`
-	Budgets []int `help:"Soft-token budgets at which an image is encoded." placeholder:"N"`
-	JSON    bool  `help:"Print one JSON object."`
+	Figures []string `help:"What to measure: prompt (with the steps after it), every-row (the prompt with no layer left out), sequences, images, limits (of the machine)." enum:"prompt,every-row,sequences,images,limits" default:"prompt,sequences,images,limits"`
+	Prompt  int      `help:"Tokens in the prompt." default:"512"`
+	Gen     int      `help:"Tokens generated after it." default:"64"`
+	Batch   []int    `help:"Numbers of sequences whose steps are measured together." placeholder:"N"`
+	Rounds  int      `help:"Times each is measured, after a warm-up; the median is reported." default:"3"`
+	Budgets []int    `help:"Soft-token budgets at which an image is encoded." default:"70,280" placeholder:"N"`
+	JSON    bool     `help:"Print one JSON object."`
 }
 
-// benchReport is what bench measured.
+// benchReport is what bench measured; what it did not is left out.
 type benchReport struct {
 	Model                 string           `json:"model"`
 	Kernels               string           `json:"kernels"`
@@ -32,15 +33,22 @@ type benchReport struct {
 	LoadSeconds           float64          `json:"load_seconds"`
 	PromptTokens          int              `json:"prompt_tokens"`
 	GeneratedTokens       int              `json:"generated_tokens"`
-	PromptTokensPerSecond float64          `json:"prompt_tokens_per_second"`
-	EveryRowPerSecond     float64          `json:"prompt_tokens_per_second_every_row"`
-	StepTokensPerSecond   float64          `json:"step_tokens_per_second"`
+	PromptTokensPerSecond float64          `json:"prompt_tokens_per_second,omitempty"`
+	EveryRowPerSecond     float64          `json:"prompt_tokens_per_second_every_row,omitempty"`
+	StepTokensPerSecond   float64          `json:"step_tokens_per_second,omitempty"`
 	StepBytes             int64            `json:"step_bytes"`
-	StepGBPerSecond       float64          `json:"step_gigabytes_per_second"`
-	MemoryGBPerSecond     float64          `json:"memory_gigabytes_per_second"`
-	MultiplyGFLOPS        float64          `json:"multiply_gflops"`
+	StepGBPerSecond       float64          `json:"step_gigabytes_per_second,omitempty"`
 	Batches               []batchBenchmark `json:"batches,omitempty"`
 	Images                []imageBenchmark `json:"images,omitempty"`
+	Limits                *limitBenchmark  `json:"limits,omitempty"`
+}
+
+// limitBenchmark is what the machine can do with as many threads.
+type limitBenchmark struct {
+	MemoryGBPerSecond float64 `json:"memory_gigabytes_per_second"`
+	Float32GFLOPS     float64 `json:"float32_gflops"`
+	BF16GFLOPS        float64 `json:"bf16_gflops"`
+	Int8GOPS          float64 `json:"int8_gops"`
 }
 
 type batchBenchmark struct {
@@ -78,21 +86,19 @@ func (c *benchCommand) Run(ctx context.Context, s *streams) error {
 		return usageError(fmt.Sprintf("--prompt and --gen together must be less than the checkpoint's context of %d", context))
 	}
 	r := benchReport{Model: m.Path(), Kernels: kernel.Name(), Threads: m.Threads(), Precision: m.Precision().String(), LoadSeconds: time.Since(start).Seconds(), PromptTokens: c.Prompt, GeneratedTokens: c.Gen, StepBytes: m.StepBytes()}
-	if r.PromptTokensPerSecond, r.StepTokensPerSecond, err = c.text(ctx, m); err != nil {
-		return err
+	for _, measure := range []struct {
+		figure string
+		run    func(context.Context, *model.Model, *benchReport) error
+	}{
+		{"prompt", c.text}, {"every-row", c.everyRow}, {"sequences", c.batches}, {"images", c.images}, {"limits", limits},
+	} {
+		if !slices.Contains(c.Figures, measure.figure) {
+			continue
+		}
+		if err := measure.run(ctx, m, &r); err != nil {
+			return err
+		}
 	}
-	if r.EveryRowPerSecond, err = c.everyRow(ctx, m); err != nil {
-		return err
-	}
-	if r.Batches, err = c.batches(ctx, m); err != nil {
-		return err
-	}
-	if r.Images, err = c.images(ctx, m); err != nil {
-		return err
-	}
-	r.StepGBPerSecond = r.StepTokensPerSecond * float64(r.StepBytes) / 1e9
-	bytes, flops := m.Limits()
-	r.MemoryGBPerSecond, r.MultiplyGFLOPS = bytes/1e9, flops/1e9
 	if c.JSON {
 		return printJSON(s.out, r)
 	}
@@ -153,15 +159,30 @@ func random(m *model.Model, length int, seed uint64) *model.Prompt {
 	return p
 }
 
+// median runs measure once to warm up, so that buffers and the pages of a memory map are
+// there, and then for every round, and returns the median.
+func (c *benchCommand) median(measure func() (float64, error)) (float64, error) {
+	var values []float64
+	for round := range c.Rounds + 1 {
+		v, err := measure()
+		if err != nil {
+			return 0, err
+		}
+		if round > 0 {
+			values = append(values, v)
+		}
+	}
+	return median(values), nil
+}
+
 // text measures prompt and step of one sequence.
-func (c *benchCommand) text(ctx context.Context, m *model.Model) (prompt, step float64, err error) {
-	var prompts, steps []float64
-	for range c.Rounds {
+func (c *benchCommand) text(ctx context.Context, m *model.Model, r *benchReport) (err error) {
+	var steps []float64
+	r.PromptTokensPerSecond, err = c.median(func() (float64, error) {
 		times, err := c.generate(ctx, m.NewBatch(), random(m, c.Prompt, 0), c.Gen)
 		if err != nil {
-			return 0, 0, err
+			return 0, err
 		}
-		prompts = append(prompts, float64(c.Prompt)/times[0].Seconds())
 		if n := len(times) - 1; n > 0 {
 			var total time.Duration
 			for _, t := range times[1:] {
@@ -169,45 +190,51 @@ func (c *benchCommand) text(ctx context.Context, m *model.Model) (prompt, step f
 			}
 			steps = append(steps, float64(n)/total.Seconds())
 		}
+		return float64(c.Prompt) / times[0].Seconds(), nil
+	})
+	if len(steps) > 0 {
+		r.StepTokensPerSecond = median(steps[1:])
+		r.StepGBPerSecond = r.StepTokensPerSecond * float64(r.StepBytes) / 1e9
 	}
-	return median(prompts), median(steps), nil
+	return err
 }
 
 // everyRow measures the prompt with all rows through all layers, where a checkpoint
 // has layers that a prompt can skip.
-func (c *benchCommand) everyRow(ctx context.Context, m *model.Model) (float64, error) {
+func (c *benchCommand) everyRow(ctx context.Context, m *model.Model, r *benchReport) (err error) {
 	if m.Config().TextConfig.NumKVSharedLayers == 0 {
-		return 0, nil
+		return nil
 	}
-	var prompts []float64
-	for range c.Rounds {
+	r.EveryRowPerSecond, err = c.median(func() (float64, error) {
 		b := m.NewBatch()
 		b.EveryRow = true
 		times, err := c.generate(ctx, b, random(m, c.Prompt, 0), 1)
 		if err != nil {
 			return 0, err
 		}
-		prompts = append(prompts, float64(c.Prompt)/times[0].Seconds())
-	}
-	return median(prompts), nil
+		return float64(c.Prompt) / times[0].Seconds(), nil
+	})
+	return err
 }
 
 // batches measures the steps of several sequences at once: the tokens that all of them
 // get in a second, once every prompt is through.
-func (c *benchCommand) batches(ctx context.Context, m *model.Model) ([]batchBenchmark, error) {
-	var out []batchBenchmark
+func (c *benchCommand) batches(ctx context.Context, m *model.Model, r *benchReport) error {
 	for _, n := range c.Batch {
-		var rates []float64
-		for range c.Rounds {
-			rate, err := c.batch(ctx, m, n)
-			if err != nil {
-				return nil, err
-			}
-			rates = append(rates, rate)
+		rate, err := c.median(func() (float64, error) { return c.batch(ctx, m, n) })
+		if err != nil {
+			return err
 		}
-		out = append(out, batchBenchmark{n, median(rates)})
+		r.Batches = append(r.Batches, batchBenchmark{n, rate})
 	}
-	return out, nil
+	return nil
+}
+
+// limits measures the machine.
+func limits(_ context.Context, m *model.Model, r *benchReport) error {
+	l := m.Limits()
+	r.Limits = &limitBenchmark{l.Read / 1e9, l.Float32 / 1e9, l.BFloat16 / 1e9, l.Int8 / 1e9}
+	return nil
 }
 
 // mostSequences is the most of them that bench lets run together: a pass takes 512
@@ -255,38 +282,36 @@ func (c *benchCommand) batch(ctx context.Context, m *model.Model, sequences int)
 	return float64(tokens-before) / time.Since(start).Seconds(), nil
 }
 
-func (c *benchCommand) images(ctx context.Context, m *model.Model) ([]imageBenchmark, error) {
+// images measures the encoding of a page, from patches to soft tokens.
+func (c *benchCommand) images(ctx context.Context, m *model.Model, r *benchReport) error {
 	spec, ok := m.Spec()
 	if !ok {
-		return nil, nil
+		return nil
 	}
-	budgets := c.Budgets
-	if len(budgets) == 0 {
-		budgets = []int{70, 280}
-	}
-	var out []imageBenchmark
-	for _, budget := range budgets {
+	for _, budget := range c.Budgets {
 		p, err := noise(spec, budget)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		var rates []float64
 		soft := 0
-		for range c.Rounds {
+		rate, err := c.median(func() (float64, error) {
 			if err := ctx.Err(); err != nil {
-				return nil, err
+				return 0, err
 			}
 			start := time.Now()
 			tokens, err := m.EncodeImage(p)
 			if err != nil {
-				return nil, err
+				return 0, err
 			}
 			soft = tokens.Rows
-			rates = append(rates, 1/time.Since(start).Seconds())
+			return 1 / time.Since(start).Seconds(), nil
+		})
+		if err != nil {
+			return err
 		}
-		out = append(out, imageBenchmark{budget, soft, median(rates)})
+		r.Images = append(r.Images, imageBenchmark{budget, soft, rate})
 	}
-	return out, nil
+	return nil
 }
 
 // noise is a page of noise that fills the budget.
@@ -311,17 +336,27 @@ func median(v []float64) float64 {
 
 func (r *benchReport) print(s *streams) {
 	fmt.Fprintf(s.out, "%s · %s kernels · %d threads · %s · loaded in %.2f s\n", r.Model, r.Kernels, r.Threads, r.Precision, r.LoadSeconds)
-	fmt.Fprintf(s.out, "prompt  %10.1f tokens/s  (%d tokens)\n", r.PromptTokensPerSecond, r.PromptTokens)
-	if r.EveryRowPerSecond > 0 {
-		fmt.Fprintf(s.out, "        %10.1f tokens/s  with every row through every layer\n", r.EveryRowPerSecond)
+	if r.PromptTokensPerSecond > 0 {
+		fmt.Fprintf(s.out, "prompt  %10.1f tokens/s  (%d tokens)\n", r.PromptTokensPerSecond, r.PromptTokens)
 	}
-	fmt.Fprintf(s.out, "step    %10.1f tokens/s  (%d tokens; %s read for each, %.1f GB/s: %.0f %% of what this machine's memory gives)\n",
-		r.StepTokensPerSecond, r.GeneratedTokens, size(r.StepBytes), r.StepGBPerSecond, 100*r.StepGBPerSecond/r.MemoryGBPerSecond)
+	if r.EveryRowPerSecond > 0 {
+		fmt.Fprintf(s.out, "prompt  %10.1f tokens/s  with every row through every layer\n", r.EveryRowPerSecond)
+	}
+	if r.StepTokensPerSecond > 0 {
+		share := ""
+		if r.Limits != nil {
+			share = fmt.Sprintf(": %.0f %% of what this machine's memory gives", 100*r.StepGBPerSecond/r.Limits.MemoryGBPerSecond)
+		}
+		fmt.Fprintf(s.out, "step    %10.1f tokens/s  (%d tokens; %s read for each, %.1f GB/s%s)\n",
+			r.StepTokensPerSecond, r.GeneratedTokens, size(r.StepBytes), r.StepGBPerSecond, share)
+	}
 	for _, b := range r.Batches {
 		fmt.Fprintf(s.out, "steps   %10.1f tokens/s  of %d sequences together\n", b.StepTokensPerSecond, b.Sequences)
 	}
 	for _, i := range r.Images {
 		fmt.Fprintf(s.out, "image   %10.2f encodes/s at budget %d (%d soft tokens)\n", i.EncodesPerSecond, i.Budget, i.SoftTokens)
 	}
-	fmt.Fprintf(s.out, "limits  %10.1f GB/s read, %.0f GFLOP/s float32\n", r.MemoryGBPerSecond, r.MultiplyGFLOPS)
+	if l := r.Limits; l != nil {
+		fmt.Fprintf(s.out, "limits  %10.1f GB/s read, %.0f GFLOP/s float32, %.0f GFLOP/s bfloat16, %.0f GOP/s int8\n", l.MemoryGBPerSecond, l.Float32GFLOPS, l.BF16GFLOPS, l.Int8GOPS)
+	}
 }
