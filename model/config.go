@@ -111,14 +111,21 @@ type VisionConfig struct {
 
 // AudioConfig describes the audio tower.
 type AudioConfig struct {
-	ModelType               string `json:"model_type"`
-	HiddenSize              int    `json:"hidden_size"`
-	NumHiddenLayers         int    `json:"num_hidden_layers"`
-	NumAttentionHeads       int    `json:"num_attention_heads"`
-	SubsamplingConvChannels []int  `json:"subsampling_conv_channels"`
-	ConvKernelSize          int    `json:"conv_kernel_size"`
-	UseClippedLinears       bool   `json:"use_clipped_linears"`
-	OutputProjDims          int    `json:"output_proj_dims"`
+	ModelType               string  `json:"model_type"`
+	HiddenSize              int     `json:"hidden_size"`
+	HiddenAct               string  `json:"hidden_act"`
+	NumHiddenLayers         int     `json:"num_hidden_layers"`
+	NumAttentionHeads       int     `json:"num_attention_heads"`
+	AttentionContextLeft    int     `json:"attention_context_left"`
+	AttentionContextRight   int     `json:"attention_context_right"`
+	AttentionLogitCap       float32 `json:"attention_logit_cap"`
+	SubsamplingConvChannels []int   `json:"subsampling_conv_channels"`
+	ConvKernelSize          int     `json:"conv_kernel_size"`
+	ResidualWeight          float32 `json:"residual_weight"`
+	GradientClipping        float64 `json:"gradient_clipping"`
+	UseClippedLinears       bool    `json:"use_clipped_linears"`
+	RMSNormEps              float32 `json:"rms_norm_eps"`
+	OutputProjDims          int     `json:"output_proj_dims"`
 }
 
 // GenerationConfig is generation_config.json: the sampling the checkpoint's makers advise.
@@ -138,6 +145,10 @@ type ProcessorConfig struct {
 		PoolingKernelSize int `json:"pooling_kernel_size"`
 		MaxSoftTokens     int `json:"max_soft_tokens"`
 	} `json:"image_processor"`
+	VideoProcessor struct {
+		MaxSoftTokens int `json:"max_soft_tokens"`
+	} `json:"video_processor"`
+	AudioSeqLength int `json:"audio_seq_length"`
 }
 
 // TokenIDs is a JSON number or list of numbers.
@@ -221,11 +232,15 @@ func (c *Config) validate() error {
 			return fmt.Errorf("audio_config: %w", err)
 		}
 	}
-	if a := c.AudioConfig; a != nil {
-	}
 	p := &c.Processor.ImageProcessor
-	if p.MaxSoftTokens < 0 || p.MaxSoftTokens > maxSoftTokens {
-		return FormatError(fmt.Sprintf("processor_config.json: max_soft_tokens is %d, must be 0 to %d", p.MaxSoftTokens, maxSoftTokens))
+	for name, n := range map[string]int{
+		"image_processor.max_soft_tokens": p.MaxSoftTokens,
+		"video_processor.max_soft_tokens": c.Processor.VideoProcessor.MaxSoftTokens,
+		"audio_seq_length":                c.Processor.AudioSeqLength,
+	} {
+		if n < 0 || n > maxSoftTokens {
+			return FormatError(fmt.Sprintf("processor_config.json: %s is %d, must be 0 to %d", name, n, maxSoftTokens))
+		}
 	}
 	if v := c.VisionConfig; v != nil && (p.PatchSize != 0 && p.PatchSize != v.PatchSize || p.PoolingKernelSize != 0 && p.PoolingKernelSize != v.PoolingKernelSize) {
 		return FormatError("processor_config.json and vision_config disagree on patch_size or pooling_kernel_size")
@@ -407,19 +422,41 @@ func (v *VisionConfig) validate() error {
 }
 
 func (a *AudioConfig) validate() error {
-	values := []bounded{
-		{"hidden_size", a.HiddenSize, 1, 1 << 16},
+	switch n := len(a.SubsamplingConvChannels); n {
+	case 2:
+	case 0:
+		return FormatError("subsampling_conv_channels is missing")
+	default:
+		return UnsupportedError(fmt.Sprintf("%d subsampling_conv_channels, want 2", n))
+	}
+	err := checkBounds([]bounded{
+		{"hidden_size", a.HiddenSize, 4, 1 << 16},
 		{"num_hidden_layers", a.NumHiddenLayers, 1, 1024},
 		{"num_attention_heads", a.NumAttentionHeads, 1, 1024},
+		{"attention_context_left", a.AttentionContextLeft, 2, 1024},
 		{"conv_kernel_size", a.ConvKernelSize, 1, 1024},
 		{"output_proj_dims", a.OutputProjDims, 1, 1 << 16},
-		{"the number of subsampling_conv_channels", len(a.SubsamplingConvChannels), 1, 8},
 		{"hidden_size modulo num_attention_heads", a.HiddenSize % max(1, a.NumAttentionHeads), 0, 0},
+		{"hidden_size modulo 2", a.HiddenSize % 2, 0, 0},
+		{"subsampling_conv_channels", a.SubsamplingConvChannels[0], 1, 1 << 12},
+		{"subsampling_conv_channels", a.SubsamplingConvChannels[1], 1, 1 << 12},
+	})
+	if err != nil {
+		return err
 	}
-	for _, n := range a.SubsamplingConvChannels {
-		values = append(values, bounded{"subsampling_conv_channels", n, 1, 1 << 16})
+	switch {
+	case !(a.RMSNormEps > 0 && a.RMSNormEps < 1):
+		return FormatError(fmt.Sprintf("rms_norm_eps is %g", a.RMSNormEps))
+	case a.HiddenAct != "silu":
+		return UnsupportedError(fmt.Sprintf("hidden_act %q", a.HiddenAct))
+	case a.AttentionContextRight != 0:
+		return UnsupportedError(fmt.Sprintf("attention_context_right %d", a.AttentionContextRight))
+	case !(a.AttentionLogitCap > 0):
+		return FormatError(fmt.Sprintf("attention_logit_cap is %g", a.AttentionLogitCap))
+	case !(a.GradientClipping > 1e6): // reaches no activation of float32, and is not applied
+		return UnsupportedError(fmt.Sprintf("gradient_clipping %g", a.GradientClipping))
 	}
-	return checkBounds(values)
+	return nil
 }
 
 // maxSoftTokens bounds the budget for a picture that a checkpoint may set: far above

@@ -519,16 +519,24 @@ func ggufVision(k *ggufKeys, v *VisionConfig) {
 	}
 }
 
-// ggufAudio reads the audio tower's configuration.
+// ggufAudio reads the audio tower's configuration. What the keys leave out is what every
+// Gemma 4 has; the epsilon that they give is not the one of the tower's norms.
 func ggufAudio(k *ggufKeys, a *AudioConfig) {
 	const p = "clip.audio."
 	*a = AudioConfig{
-		ModelType:         "gemma4_audio",
-		HiddenSize:        k.int(p + "embedding_length"),
-		NumHiddenLayers:   k.int(p + "block_count"),
-		NumAttentionHeads: k.int(p + "attention.head_count"),
-		OutputProjDims:    k.rows("a.pre_encode.out.weight"),
+		ModelType:            "gemma4_audio",
+		HiddenSize:           k.int(p + "embedding_length"),
+		HiddenAct:            "silu",
+		NumHiddenLayers:      k.int(p + "block_count"),
+		NumAttentionHeads:    k.int(p + "attention.head_count"),
+		AttentionContextLeft: 13,
+		AttentionLogitCap:    50,
+		ResidualWeight:       0.5,
+		GradientClipping:     1e10,
+		RMSNormEps:           1e-6,
+		OutputProjDims:       k.rows("a.pre_encode.out.weight"),
 	}
+	k.same(p+"num_mel_bins", melBins)
 	for i := range 2 {
 		name := fmt.Sprintf("a.conv1d.%d.weight", i)
 		t, ok := k.file.Tensor(name)
