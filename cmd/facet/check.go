@@ -16,7 +16,7 @@ type checkCommand struct {
 	Precision string  `help:"exact: every activation must be the reference's. fast: how far its logits are from them." enum:"exact,fast" default:"exact"`
 	Tolerance float64 `help:"Largest difference in exact, as a share of a tensor's largest value." default:"5e-4"`
 	Threads   int     `help:"Threads that compute. Default: one for each CPU." placeholder:"N"`
-	JSON      bool    `help:"One JSON object for each case."`
+	JSON      bool    `help:"One JSON object for each case, in fast then one for each checkpoint."`
 }
 
 // Validate is called by kong once the flags are read.
@@ -92,17 +92,26 @@ func checkLine(r check.Result) any {
 	} else if r.Err != nil {
 		status, message = "failed", r.Err.Error()
 	}
+	exact, distance := &exactLine{r.Compared, r.Worst, r.WorstName}, lineOf(r.Distance)
+	if distance != nil {
+		exact = nil
+	}
 	return struct {
-		Checkpoint string  `json:"checkpoint"`
-		Case       string  `json:"case"`
-		Status     string  `json:"status"`
-		Compared   int     `json:"compared"`
-		Worst      float64 `json:"worst"`
-		WorstName  string  `json:"worst_name,omitempty"`
-		Diverged   int     `json:"diverged,omitempty"`
+		Checkpoint string `json:"checkpoint"`
+		Case       string `json:"case"`
+		Status     string `json:"status"`
+		*exactLine
 		*distanceLine
-		Message string `json:"message,omitempty"`
-	}{r.Checkpoint, r.Case, status, r.Compared, r.Worst, r.WorstName, r.Diverged, lineOf(r.Distance), message}
+		Diverged int    `json:"diverged,omitempty"`
+		Message  string `json:"message,omitempty"`
+	}{r.Checkpoint, r.Case, status, exact, distance, r.Diverged, message}
+}
+
+// exactLine is what was compared of a case in exact.
+type exactLine struct {
+	Compared  int     `json:"compared"`
+	Worst     float64 `json:"worst"`
+	WorstName string  `json:"worst_name,omitempty"`
 }
 
 // distanceLine is a distance from the reference's logits as --json prints it. Divergences

@@ -5,6 +5,9 @@
 //  2. prepare the images and build the prompt          ids and token types must be equal
 //  3. run the towers and one pass of every row         every named activation within the tolerance
 //  4. generate greedily without the tracer             ids equal, up to margins below the tolerance
+//
+// That is what an exact engine must do. In fast, which rounds, steps 3 and 4 measure how
+// far it is from the reference instead: its logits and its reply (distance.go).
 package check
 
 import (
@@ -12,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -24,7 +28,8 @@ import (
 // Options choose what is run.
 type Options struct {
 	Threads   int
-	Tolerance float64 // 0: golden.Tolerance
+	Tolerance float64         // of exact; 0: golden.Tolerance
+	Precision model.Precision // Auto: Exact, for any checkpoint
 }
 
 // Result is what became of one case.
@@ -34,8 +39,9 @@ type Result struct {
 	Compared         int     // reference tensors
 	Worst            float64 // largest difference, as a share of the tensor's largest value
 	WorstName        string
-	Diverged         int   // number of the reply's first token, from 1, where a small margin let another win; 0: none
-	Err              error // the first difference, or why the case could not be run
+	Diverged         int       // number of the reply's first token, from 1, where a small margin, or fast's rounding, let another win; 0: none
+	Distance         *Distance // in fast, of the logits; nil otherwise
+	Err              error     // the first difference, or why the case could not be run
 }
 
 // Folder runs the cases of a folder laid out as checkpoints/NAME beside NAME/CASE.json
@@ -81,6 +87,9 @@ func Case(dir, checkpoint, name string, o Options) Result {
 	if o.Tolerance == 0 {
 		o.Tolerance = golden.Tolerance
 	}
+	if o.Precision == model.Auto {
+		o.Precision = model.Exact
+	}
 	folder, full := caseOf(dir, checkpoint, name)
 	c, err := golden.OpenCase(folder, full)
 	if err != nil {
@@ -100,12 +109,17 @@ func Case(dir, checkpoint, name string, o Options) Result {
 }
 
 func (r *Result) run(dir string, c *golden.Case, o Options) error {
-	tracer, err := golden.NewTracer(c, o.Tolerance)
-	if err != nil {
-		return err
+	opened := model.Options{Threads: o.Threads, Precision: o.Precision}
+	var tracer *golden.Tracer
+	if o.Precision == model.Exact {
+		var err error
+		if tracer, err = golden.NewTracer(c, o.Tolerance); err != nil {
+			return err
+		}
+		opened.Tracer = tracer
 	}
 	path := modelPath(dir, r.Checkpoint)
-	m, err := model.Open(path, model.Options{Threads: o.Threads, Precision: model.Exact, Tracer: tracer})
+	m, err := model.Open(path, opened)
 	if err != nil {
 		return err
 	}
@@ -115,6 +129,12 @@ func (r *Result) run(dir string, c *golden.Case, o Options) error {
 		return err
 	}
 	if err := samePrompt(p, c); err != nil {
+		return err
+	}
+	if o.Precision == model.Fast {
+		if r.Distance, err = distance(m, p, c); err == nil {
+			r.Diverged, err = greedy(m, p, c, math.Inf(1))
+		}
 		return err
 	}
 	if _, err := m.Logits(p, p.Len()); err != nil {
@@ -127,9 +147,18 @@ func (r *Result) run(dir string, c *golden.Case, o Options) error {
 	if missing := tracer.Missing(); len(missing) > 0 {
 		return fmt.Errorf("%s: no activation of this name was computed (%d such)", missing[0], len(missing))
 	}
-	r.Diverged, err = greedy(path, p, c, o)
+	opened.Tracer = nil
+	user, err := model.Open(path, opened)
+	if err != nil {
+		return err
+	}
+	defer user.Close()
+	r.Diverged, err = greedy(user, p, c, 2*softCap*o.Tolerance)
 	return err
 }
+
+// softCap is the largest value that a logit of Gemma 4 can have.
+const softCap = 30
 
 // prompt prepares the images of a case and builds its prompt.
 func prompt(m *model.Model, dir string, c *golden.Case) (*model.Prompt, error) {
@@ -179,15 +208,10 @@ func samePrompt(p *model.Prompt, c *golden.Case) error {
 }
 
 // greedy generates the reply as a user would get it: prompt in passes, shared layers
-// on wanted rows only. An id may differ where the reference's margin is within the
-// tolerance of the logits, whose largest value is the soft cap of 30; what follows it
-// is then another reply. diverged is the number of that token, from 1, or 0.
-func greedy(path string, p *model.Prompt, c *golden.Case, o Options) (diverged int, err error) {
-	m, err := model.Open(path, model.Options{Threads: o.Threads, Precision: model.Exact})
-	if err != nil {
-		return 0, err
-	}
-	defer m.Close()
+// on wanted rows only. An id may differ where the reference's margin, in logits, is below
+// the one given; what follows it is then another reply. diverged is the number of that
+// token, from 1, or 0.
+func greedy(m *model.Model, p *model.Prompt, c *golden.Case, margin float64) (diverged int, err error) {
 	reply, err := m.Generate(context.Background(), model.Request{ID: c.Name, Prompt: p, MaxTokens: len(c.GreedyIDs), IgnoreEnd: true})
 	if err != nil {
 		return 0, err
@@ -196,7 +220,7 @@ func greedy(path string, p *model.Prompt, c *golden.Case, o Options) (diverged i
 		if id == c.GreedyIDs[i] {
 			continue
 		}
-		if c.GreedyMargin[i] < 2*30*o.Tolerance {
+		if c.GreedyMargin[i] < margin {
 			return i + 1, nil
 		}
 		return 0, fmt.Errorf("greedy_ids: token %d is %d, want %d, with a margin of %.4f", i+1, id, c.GreedyIDs[i], c.GreedyMargin[i])

@@ -36,21 +36,47 @@ type reference struct {
 func NewTracer(c *Case, tolerance float64) (*Tracer, error) {
 	t := &Tracer{tolerance: tolerance, tensors: map[string]*reference{}}
 	for _, name := range c.tensors.Names() {
-		w, _ := c.tensors.Tensor(name)
-		if w.DType != "F32" || len(w.Shape) < 2 || len(w.Shape) > 3 {
-			return nil, fmt.Errorf("reference tensor %s: %s of shape %v, want F32 with 2 or 3 dimensions", name, w.DType, w.Shape)
-		}
-		if w.Elements() == 0 {
-			return nil, fmt.Errorf("reference tensor %s has no values: shape %v", name, w.Shape)
-		}
-		r := &reference{name: name, shape: w.Shape, values: make([]float32, w.Elements())}
-		for i := range r.values {
-			r.values[i] = math.Float32frombits(binary.LittleEndian.Uint32(w.Data[4*i:]))
-			r.largest = max(r.largest, math.Abs(float64(r.values[i])))
+		r, err := c.reference(name)
+		if err != nil {
+			return nil, err
 		}
 		t.tensors[name] = r
 	}
 	return t, nil
+}
+
+// reference reads the tensor of this name, which the case has.
+func (c *Case) reference(name string) (*reference, error) {
+	w, _ := c.tensors.Tensor(name)
+	if w.DType != "F32" || len(w.Shape) < 2 || len(w.Shape) > 3 {
+		return nil, fmt.Errorf("reference tensor %s: %s of shape %v, want F32 with 2 or 3 dimensions", name, w.DType, w.Shape)
+	}
+	if w.Elements() == 0 {
+		return nil, fmt.Errorf("reference tensor %s has no values: shape %v", name, w.Shape)
+	}
+	r := &reference{name: name, shape: w.Shape, values: make([]float32, w.Elements())}
+	for i := range r.values {
+		r.values[i] = math.Float32frombits(binary.LittleEndian.Uint32(w.Data[4*i:]))
+		r.largest = max(r.largest, math.Abs(float64(r.values[i])))
+	}
+	return r, nil
+}
+
+// Logits returns the reference's logits [positions, width] of the prompt's last
+// positions. It fails where the case has none.
+func (c *Case) Logits() (logits []float32, positions, width int, err error) {
+	const name = "logits"
+	if _, ok := c.tensors.Tensor(name); !ok {
+		return nil, 0, 0, fmt.Errorf("reference tensor %s is missing", name)
+	}
+	r, err := c.reference(name)
+	switch {
+	case err != nil:
+		return nil, 0, 0, err
+	case len(r.shape) != 2:
+		return nil, 0, 0, fmt.Errorf("reference tensor %s has shape %v, want [positions, vocabulary]", name, r.shape)
+	}
+	return r.values, r.shape[0], r.shape[1], nil
 }
 
 // Trace compares one activation [rows, cols] with the rows that the reference kept of
