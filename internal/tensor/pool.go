@@ -30,11 +30,25 @@ type worker struct {
 	wake   chan struct{}
 }
 
+// task is what is done with a piece: one of the two.
+type task struct {
+	plain  func(lo, hi int)
+	worker func(worker, lo, hi int)
+}
+
+func (t task) do(worker, lo, hi int) {
+	if t.plain != nil {
+		t.plain(lo, hi)
+	} else {
+		t.worker(worker, lo, hi)
+	}
+}
+
 // job is one call of Run. It belongs to that call alone, so that a worker that wakes
 // late finds its pieces taken and touches nothing of the next one's.
 type job struct {
 	n, chunk int
-	f        func(worker, lo, hi int)
+	f        task
 	next     atomic.Int64 // first item that nobody has taken
 	done     atomic.Int64 // items finished
 	waiting  atomic.Bool  // the caller sleeps
@@ -86,19 +100,23 @@ func (p *Pool) Close() {
 // where that pool is another one. It panics as well if chunk is not positive and if
 // the pool is closed.
 func (p *Pool) Run(n, chunk int, f func(lo, hi int)) {
-	p.RunWorkers(n, chunk, func(_, lo, hi int) { f(lo, hi) })
+	p.run(n, chunk, task{plain: f})
 }
 
 // RunWorkers is Run with the number of the thread that takes a piece, from 0 (the
 // caller's) to Threads − 1; within a call no two pieces run under one number at the
 // same time.
 func (p *Pool) RunWorkers(n, chunk int, f func(worker, lo, hi int)) {
+	p.run(n, chunk, task{worker: f})
+}
+
+func (p *Pool) run(n, chunk int, f task) {
 	if chunk <= 0 {
 		panic(fmt.Sprintf("tensor: Run: pieces of %d", chunk))
 	}
 	if n <= chunk || len(p.workers) == 0 {
 		for lo := 0; lo < n; lo += chunk {
-			f(0, lo, min(lo+chunk, n))
+			f.do(0, lo, min(lo+chunk, n))
 		}
 		return
 	}
@@ -116,7 +134,7 @@ func (p *Pool) RunWorkers(n, chunk int, f func(worker, lo, hi int)) {
 	p.post(j)
 	j.run(p, 0)
 	p.await(j)
-	j.f = nil // workers that still know the job must not keep alive what f holds
+	j.f = task{} // workers that still know the job must not keep alive what f holds
 	if v := j.panicked.Load(); v != nil {
 		panic(*v)
 	}
@@ -195,10 +213,12 @@ func (j *job) piece(worker, lo, hi int) {
 	}
 	defer func() {
 		if v := recover(); v != nil {
-			j.panicked.CompareAndSwap(nil, &v)
+			first := new(any) // and not &v, which would be allocated for every piece
+			*first = v
+			j.panicked.CompareAndSwap(nil, first)
 		}
 	}()
-	j.f(worker, lo, hi)
+	j.f.do(worker, lo, hi)
 }
 
 // spinUntil asks over and over, for the length of spin, and reports whether the
