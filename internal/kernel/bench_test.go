@@ -85,6 +85,7 @@ func BenchmarkElementwise(b *testing.B) {
 		}{
 			{"Add", func() { Add(y, x) }},
 			{"GELUMul", func() { GELUMul(y, x, x) }},
+			{"SigmoidMul", func() { SigmoidMul(y, x, x) }},
 			{"SoftCap", func() { SoftCap(y, 30) }},
 			{"Rope", func() { Rope(y, c, c) }},
 			{"RMSNorm", func() { RMSNorm(y, x, x, 1e-6) }},

@@ -76,6 +76,14 @@ TARGET static void gelu_mul(float *dst, const float *gate, const float *up, int6
 	}
 }
 
+// sigmoid_mul: relative error of the sigmoid below 2.5 · 2⁻²³.
+TARGET static void sigmoid_mul(float *dst, const float *gate, const float *up, int64_t n) {
+	for (int64_t i = 0; i < n; i += LANES) {
+		vec g = vload_n(gate + i, n - i), u = vload_n(up + i, n - i);
+		vstore_n(dst + i, n - i, vdiv(u, vadd(vset(1), vexp(vmul(g, vset(-1))))));
+	}
+}
+
 // vtanh is tanh to 1.5 ulp: y + y·y²·p(y²) for |y| < 0.625, p of degree 4 with relative error
 // 4.4e-9 (Remez exchange), and 1 − 2/(e^(2|y|) + 1) beyond, where nothing cancels.
 INLINE vec vtanh(vec y) {
@@ -441,5 +449,5 @@ TARGET static uint64_t peak_read(const uint8_t *b, int64_t n) {
 }
 
 #define BODIES                                                                                                         \
-	{add,     add_scaled, scale,        clamp, gelu_mul, soft_cap, rope, rms_norm,                                 \
+	{add,     add_scaled, scale,        clamp, gelu_mul, sigmoid_mul, soft_cap, rope, rms_norm,                    \
 	 max,     exp_sum,    mat_mul, weighted_sum, widen, peak_fma, peak_read}

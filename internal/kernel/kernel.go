@@ -6,17 +6,18 @@ import "fmt"
 // functions check their arguments and call the chosen one, so a body may trust
 // lengths.
 type bodies struct {
-	name      string
-	add       func(dst, x []float32)
-	addScaled func(dst, x []float32, a float32)
-	scale     func(x []float32, a float32)
-	clamp     func(x []float32, lo, hi float32)
-	geluMul   func(dst, gate, up []float32)
-	softCap   func(x []float32, limit float32)
-	rope      func(heads []float32, count, stride int, cos, sin []float32)
-	rmsNorm   func(dst, x []float32, n int, w []float32, eps float32)
-	max       func(x []float32) float32
-	expSum    func(dst, x []float32, max float32) float32
+	name       string
+	add        func(dst, x []float32)
+	addScaled  func(dst, x []float32, a float32)
+	scale      func(x []float32, a float32)
+	clamp      func(x []float32, lo, hi float32)
+	geluMul    func(dst, gate, up []float32)
+	sigmoidMul func(dst, gate, up []float32)
+	softCap    func(x []float32, limit float32)
+	rope       func(heads []float32, count, stride int, cos, sin []float32)
+	rmsNorm    func(dst, x []float32, n int, w []float32, eps float32)
+	max        func(x []float32) float32
+	expSum     func(dst, x []float32, max float32) float32
 
 	// The matrix products: see product.go.
 	matMulF32   func(p product, w []float32)
@@ -69,6 +70,16 @@ func GELUMul(dst, gate, up []float32) {
 	checkLen("GELUMul", "gate", len(gate), len(dst))
 	checkLen("GELUMul", "up", len(up), len(dst))
 	chosen.geluMul(dst, gate, up)
+}
+
+// SigmoidMul sets dst to up/(1 + exp(−gate)), element by element: a gated linear unit
+// (arXiv:1612.08083, section 2), and where up is gate SiLU (arXiv:1606.08415). dst may be
+// gate or up.
+// It panics if the lengths differ.
+func SigmoidMul(dst, gate, up []float32) {
+	checkLen("SigmoidMul", "gate", len(gate), len(dst))
+	checkLen("SigmoidMul", "up", len(up), len(dst))
+	chosen.sigmoidMul(dst, gate, up)
 }
 
 // SoftCap sets every element of x to limit·tanh(x/limit), which bends values

@@ -16,6 +16,7 @@ typedef struct {
 	void (*scale)(float *x, int64_t n, float a);
 	void (*clamp)(float *x, int64_t n, float lo, float hi);
 	void (*gelu_mul)(float *dst, const float *gate, const float *up, int64_t n);
+	void (*sigmoid_mul)(float *dst, const float *gate, const float *up, int64_t n);
 	void (*soft_cap)(float *x, int64_t n, float limit);
 	void (*rope)(float *heads, int64_t count, int64_t stride, const float *cos, const float *sin, int64_t half);
 	void (*rms_norm)(float *dst, const float *x, int64_t rows, const float *w, int64_t n, float eps);

@@ -31,6 +31,8 @@ var elementwise = []struct {
 		exact: func(_, _, z float64) float64 { return min(max(z, -0.5), float64(float32(0.7))) }, bound: 0},
 	{name: "GELUMul", run: func(dst, x, y []float32) { GELUMul(dst, x, y) },
 		exact: func(x, y, _ float64) float64 { return gelu(x) * y }, bound: 8}, // the error of gelu for |x| < 3, see TestGELU
+	{name: "SigmoidMul", run: func(dst, x, y []float32) { SigmoidMul(dst, x, y) },
+		exact: func(x, y, _ float64) float64 { return sigmoid(x) * y }, bound: 4},
 	{name: "SoftCap", run: func(dst, _, _ []float32) { SoftCap(dst, 1.5) },
 		exact: func(_, _, z float64) float64 { return 1.5 * math.Tanh(z/1.5) }, bound: 4},
 	{name: "ExpSum", run: func(dst, x, _ []float32) { ExpSum(dst, x, 0.25) },
@@ -147,6 +149,12 @@ func TestInPlace(t *testing.T) {
 			GELUMul(apart, x, y)
 			GELUMul(within, within, y)
 			check("GELUMul")
+			SigmoidMul(apart, x, y)
+			SigmoidMul(within, within, y)
+			check("SigmoidMul, gate")
+			SigmoidMul(apart, y, x)
+			SigmoidMul(within, y, within)
+			check("SigmoidMul, up")
 			RMSNorm(apart, x, y, 1e-6)
 			RMSNorm(within, within, y, 1e-6)
 			check("RMSNorm")
@@ -195,6 +203,27 @@ func TestGELU(t *testing.T) {
 	})
 }
 
+func TestSigmoid(t *testing.T) {
+	one := make([]float32, sweepLength)
+	for i := range one {
+		one[i] = 1
+	}
+	eachSet(t, func(t *testing.T) {
+		// The rounding of e^−x, of the sum and of the quotient.
+		sweep(t, -87, 87, 3, func(x []float32) { SigmoidMul(x, x, one[:len(x)]) }, sigmoid)
+		// SiLU where e^−x is past float32: nothing is left, and it is no NaN.
+		v := []float32{-88, -100, -1e30, 100, 1e30}
+		SigmoidMul(v, v, v)
+		for i, want := range []float32{0, 0, 0, 100, 1e30} {
+			if !(math.Abs(float64(v[i]-want)) <= 1e-36) {
+				t.Errorf("silu of value %d is %v, want %v", i, v[i], want)
+			}
+		}
+	})
+}
+
+func sigmoid(x float64) float64 { return 1 / (1 + math.Exp(-x)) }
+
 const sweepLength = 1 << 12
 
 // sweep compares f with the exact function at many evenly spread places of [lo, hi].
@@ -238,6 +267,7 @@ func TestSpecialValues(t *testing.T) {
 			{"tanh", func(x []float32) { SoftCap(x, 1) }, []float32{0, inf, -inf, nan, 100, -100}, []float32{0, 1, -1, nan, 1, -1}},
 			{"clamp", func(x []float32) { Clamp(x, -2, 3) }, []float32{nan, inf, -inf, -2, 3}, []float32{nan, 3, -2, -2, 3}},
 			{"clamp, no bounds", func(x []float32) { Clamp(x, -inf, inf) }, []float32{nan, inf, -inf, 1}, []float32{nan, inf, -inf, 1}},
+			{"sigmoid", func(x []float32) { SigmoidMul(x, x, []float32{1, 1, 1, 1}) }, []float32{0, nan, inf, -inf}, []float32{0.5, nan, 1, 0}},
 			{"gelu", func(x []float32) { GELUMul(x, x, []float32{1, 1, 1}) }, []float32{0, nan, inf}, []float32{0, nan, inf}},
 		} {
 			got := append([]float32(nil), c.x...)
@@ -380,6 +410,7 @@ func TestWrongLengthsPanic(t *testing.T) {
 		"AddScaled":       func() { AddScaled(a, b, 1) },
 		"GELUMul, gate":   func() { GELUMul(a, b, a) },
 		"GELUMul, up":     func() { GELUMul(a, a, b) },
+		"SigmoidMul":      func() { SigmoidMul(a, b, a) },
 		"Rope, odd":       func() { Rope(b, b[:2], b[:2]) },
 		"Rope, tables":    func() { Rope(a, a[:2], a[:1]) },
 		"RMSNorm, x":      func() { RMSNorm(a, b, nil, 0) },
@@ -407,6 +438,7 @@ func TestNothingIsAllocated(t *testing.T) {
 		allocs := testing.AllocsPerRun(10, func() {
 			Add(x, y)
 			GELUMul(x, y, y)
+			SigmoidMul(x, y, y)
 			Rope(x, c, c)
 			RMSNorm(x, y, nil, 1)
 			ExpSum(x, y, Max(y))

@@ -39,6 +39,11 @@ var portable = bodies{
 			dst[i] = float32(gelu(float64(g))) * up[i]
 		}
 	},
+	sigmoidMul: func(dst, gate, up []float32) {
+		for i, g := range gate {
+			dst[i] = up[i] * float32(1/(1+math.Exp(-float64(g))))
+		}
+	},
 	softCap: func(x []float32, limit float32) {
 		for i, v := range x {
 			x[i] = limit * float32(math.Tanh(float64(v/limit)))

@@ -10,6 +10,7 @@ package kernel
 // static void scale(const facet_bodies *b, float *x, int64_t n, float a) { b->scale(x, n, a); }
 // static void clamp(const facet_bodies *b, float *x, int64_t n, float lo, float hi) { b->clamp(x, n, lo, hi); }
 // static void gelu_mul(const facet_bodies *b, float *dst, const float *gate, const float *up, int64_t n) { b->gelu_mul(dst, gate, up, n); }
+// static void sigmoid_mul(const facet_bodies *b, float *dst, const float *gate, const float *up, int64_t n) { b->sigmoid_mul(dst, gate, up, n); }
 // static void soft_cap(const facet_bodies *b, float *x, int64_t n, float limit) { b->soft_cap(x, n, limit); }
 // static void rope(const facet_bodies *b, float *heads, int64_t count, int64_t stride, const float *cos, const float *sin, int64_t half) {
 //   b->rope(heads, count, stride, cos, sin, half);
@@ -41,6 +42,8 @@ package kernel
 // #cgo nocallback clamp
 // #cgo noescape gelu_mul
 // #cgo nocallback gelu_mul
+// #cgo noescape sigmoid_mul
+// #cgo nocallback sigmoid_mul
 // #cgo noescape soft_cap
 // #cgo nocallback soft_cap
 // #cgo noescape rope
@@ -95,6 +98,9 @@ func inC(name string, b *C.facet_bodies) *bodies {
 		clamp: func(x []float32, lo, hi float32) { C.clamp(b, floats(x), C.int64_t(len(x)), C.float(lo), C.float(hi)) },
 		geluMul: func(dst, gate, up []float32) {
 			C.gelu_mul(b, floats(dst), floats(gate), floats(up), C.int64_t(len(dst)))
+		},
+		sigmoidMul: func(dst, gate, up []float32) {
+			C.sigmoid_mul(b, floats(dst), floats(gate), floats(up), C.int64_t(len(dst)))
 		},
 		softCap: func(x []float32, limit float32) { C.soft_cap(b, floats(x), C.int64_t(len(x)), C.float(limit)) },
 		rope: func(heads []float32, count, stride int, cos, sin []float32) {
