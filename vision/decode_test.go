@@ -133,3 +133,18 @@ func TestTilesExactly(t *testing.T) {
 		}
 	}
 }
+
+// Turning a picture outside of Decode is the same turn.
+func TestUpright(t *testing.T) {
+	img := &Image{Width: 2, Height: 3, Pix: []byte{0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4, 5, 5, 5}, Orientation: 1}
+	for orientation, want := range map[int]string{1: "012345", 2: "103254", 3: "543210", 4: "452301", 5: "024135", 6: "420531", 7: "531420", 8: "135024"} {
+		got := ""
+		turned := img.Upright(orientation)
+		for i := 0; i < len(turned.Pix); i += 3 {
+			got += string('0' + rune(turned.Pix[i]))
+		}
+		if got != want || turned.Width*turned.Height != 6 || (turned.Width == 3) != (orientation >= 5) || turned.Orientation != orientation {
+			t.Errorf("orientation %d: %s, %d × %d, want %s", orientation, got, turned.Width, turned.Height, want)
+		}
+	}
+}

@@ -28,6 +28,22 @@ func (m *Image) NRGBA() *image.NRGBA {
 	return out
 }
 
+// Upright returns m turned as EXIF's orientation asks, for pictures that do not come from [Decode], such as the
+// frames of a video; 1 returns m itself. What is turned already is turned further, and Orientation tells of the last turn.
+// It panics if orientation is not from 1 to 8, or if Pix has another length than Width and Height ask for.
+func (m *Image) Upright(orientation int) *Image {
+	if orientation < 1 || orientation > 8 || len(m.Pix) != 3*m.Width*m.Height {
+		panic(fmt.Sprintf("vision: Upright(%d) of %d × %d pixels in %d bytes", orientation, m.Width, m.Height, len(m.Pix)))
+	}
+	if orientation == 1 {
+		return m
+	}
+	out := *m
+	r := (&raster{width: m.Width, height: m.Height, pix: m.Pix}).upright(orientation)
+	out.Width, out.Height, out.Pix, out.Orientation = r.width, r.height, r.pix, orientation
+	return &out
+}
+
 // A raster is decoded pixels as they lie in the file, before they are set upright.
 type raster struct {
 	width, height int
