@@ -71,7 +71,7 @@ func TestChatTemplate(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "tokenizer_config.json"), []byte("{"), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	m, err := Bind(dir)
+	m, err := Bind(dir, "")
 	if err == nil {
 		m.Close()
 		t.Fatal("opened with a broken tokenizer_config.json")

@@ -20,7 +20,7 @@ func TestBindReleasedSizes(t *testing.T) {
 		if err := sparse.Write(dir, size, nil); err != nil {
 			t.Fatal(err)
 		}
-		m, err := Bind(dir)
+		m, err := Bind(dir, "")
 		if err != nil {
 			t.Errorf("%s: %v", size, err)
 			continue
@@ -59,7 +59,7 @@ func TestBindNamesTheTensor(t *testing.T) {
 		if err := sparse.Write(dir, "E2B", c.edit); err != nil {
 			t.Fatal(err)
 		}
-		m, err := Bind(dir)
+		m, err := Bind(dir, "")
 		if err == nil {
 			m.Close()
 			t.Errorf("%s: no error", c.name)

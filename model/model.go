@@ -55,7 +55,7 @@ type Model struct {
 // in the memory map. It binds every tensor by name and shape, and fails if one is
 // missing, misshapen or unknown.
 func Open(path string, o Options) (*Model, error) {
-	m, err := bind(path, o.MMProj)
+	m, err := Bind(path, o.MMProj)
 	if err != nil {
 		return nil, err
 	}
@@ -66,11 +66,10 @@ func Open(path string, o Options) (*Model, error) {
 	return m, nil
 }
 
-// Bind opens a checkpoint as Open does, but reads no weight and no tokenizer: what
-// it returns answers questions about shapes and sizes and computes nothing.
-func Bind(path string) (*Model, error) { return bind(path, "") }
-
-func bind(path, mmproj string) (*Model, error) {
+// Bind opens a checkpoint as Open does, with mmproj as in Options, but reads no weight
+// and no tokenizer: what it returns answers questions about shapes and sizes and computes
+// nothing.
+func Bind(path, mmproj string) (*Model, error) {
 	c, err := openCheckpoint(path, mmproj)
 	if err != nil {
 		return nil, err

@@ -58,7 +58,7 @@ func Quantize(ctx context.Context, src, dst string, o QuantizeOptions) (mmproj s
 	if !ok {
 		return "", UnsupportedError(fmt.Sprintf("type %q: want one of %s", o.Type, strings.Join(QuantizeTypes(), ", ")))
 	}
-	m, err := Bind(src) // everything is there before anything is written
+	m, err := Bind(src, "") // everything is there before anything is written
 	if err != nil {
 		return "", err
 	}

@@ -31,17 +31,23 @@ type bindFlags struct {
 
 func (f *bindFlags) path() (string, error) { return (&modelFlags{Model: f.Model}).path() }
 
-// bind opens the checkpoint's headers only.
-func (f *bindFlags) bind() (*model.Model, error) {
+// headerFlags name a checkpoint with its towers, of which only headers are read.
+type headerFlags struct {
+	bindFlags
+	MMProj string `name:"mmproj" help:"File with the towers of a GGUF file. Default: the one beside it that fits." type:"existingfile" placeholder:"FILE"`
+}
+
+// bind opens the checkpoint's headers.
+func (f *headerFlags) bind() (*model.Model, error) {
 	path, err := f.path()
 	if err != nil {
 		return nil, err
 	}
-	return model.Bind(path)
+	return model.Bind(path, f.MMProj)
 }
 
 type inspectConfig struct {
-	bindFlags
+	headerFlags
 	JSON bool `help:"Print one JSON object."`
 }
 
@@ -132,7 +138,7 @@ func headShapes(t *model.TextConfig) string {
 }
 
 type inspectTensors struct {
-	bindFlags
+	headerFlags
 	JSON bool `help:"One JSON object for each tensor."`
 }
 
@@ -273,7 +279,7 @@ func writePNG(path string, img *vision.Image) error {
 }
 
 type inspectMemory struct {
-	bindFlags
+	headerFlags
 	Context   int  `help:"Positions of a sequence: prompt and reply. Default: 8192, or the checkpoint's if that is less." placeholder:"N"`
 	Sequences int  `help:"Sequences at once." default:"1"`
 	Budget    int  `help:"Soft tokens of an image: 70, 140, 280, 560 or 1120." default:"1120"`
