@@ -41,20 +41,22 @@ type segment struct {
 	// soft returns the media embedding that stands at the i-th position of the
 	// segment, or nil for a text token.
 	soft func(i int) []float32
-	// wanted is how many of the last positions need logits.
-	wanted int
+	// wanted is how many of the last positions need logits, and allowed the only tokens
+	// whose logits those positions need, where they are few; nil for all.
+	wanted  int
+	allowed []int32
 
 	row int // first row of the segment in the pass
 }
 
 // forward runs one pass over a ragged batch: any mix of prompt pieces and single
 // steps. It stores keys and values of every position, advances the sequences, and
-// returns the logits [wanted rows, V] of all segments in order; they are valid
-// until the next pass.
+// returns the logits of each wanted row, of all segments in order: of the whole
+// vocabulary, or of the segment's allowed tokens. They are valid until the next pass.
 //
 // Layers from the first KV-shared one on store nothing, so they run only on the
 // rows whose logits are wanted; everyRow runs them on all rows.
-func (d *decoder) forward(s *scratch, segments []segment, everyRow bool) (tensor.Mat, error) {
+func (d *decoder) forward(s *scratch, segments []segment, everyRow bool) ([][]float32, error) {
 	rows, wanted := 0, 0
 	for i := range segments {
 		segments[i].row = rows
@@ -68,7 +70,7 @@ func (d *decoder) forward(s *scratch, segments []segment, everyRow bool) (tensor
 	})
 	d.rotations(s, ranges, rows)
 	if err := d.perLayerInputs(s, segments, rows, everyRow); err != nil {
-		return tensor.Mat{}, err
+		return nil, err
 	}
 	x := s.x
 	i := 0
@@ -90,9 +92,9 @@ func (d *decoder) forward(s *scratch, segments []segment, everyRow bool) (tensor
 		g.seq.advance(len(g.ids))
 	}
 	if wanted == 0 {
-		return tensor.Mat{Cols: c.VocabSize}, nil
+		return nil, nil
 	}
-	return d.head(s, x), nil
+	return d.head(s, x, segments), nil
 }
 
 // wantedRange numbers the wanted rows of the segments one after the other.
@@ -241,18 +243,48 @@ func rotateHeads(s *scratch, x tensor.Mat, dim int, cos, sin tensor.Mat) {
 	})
 }
 
-// head returns the logits [T, V] of the final norm of x, capped as
-// cap·tanh(logit/cap) where the checkpoint says so.
-func (d *decoder) head(s *scratch, x tensor.Mat) tensor.Mat {
+// head returns the logits of the final norm of x, the wanted rows of the segments:
+// capped as cap·tanh(logit/cap) where the checkpoint says so.
+func (d *decoder) head(s *scratch, x tensor.Mat, segments []segment) [][]float32 {
 	c := d.config
 	h := norm(s, &s.norm, x, d.norm.v, c.RMSNormEps)
 	s.trace("model.language_model.norm", "", h)
-	s.logits.Reshape(h.Rows, c.VocabSize)
-	d.embed.MatMul(s.pool, s.logits, h)
+	// Rows that need all logits move to the front of h, over rows that have been read.
+	whole, some := 0, 0
+	for _, g := range segments {
+		if g.allowed == nil {
+			whole += g.wanted
+		} else {
+			some += g.wanted * len(g.allowed)
+		}
+	}
+	s.allowed.Reshape(1, some)
+	s.logits.Reshape(whole, c.VocabSize)
+	logits := make([][]float32, 0, h.Rows)
+	row, at, front := 0, 0, 0
+	for _, g := range segments {
+		for range g.wanted {
+			if g.allowed == nil {
+				copy(h.Row(front), h.Row(row))
+				logits = append(logits, s.logits.Row(front))
+				front++
+			} else {
+				part := s.allowed.Data[at:][:len(g.allowed)]
+				tensor.MatMulRows(s.pool, part, h.Row(row), d.embed, g.allowed)
+				logits = append(logits, part)
+				at += len(part)
+			}
+			row++
+		}
+	}
+	if whole > 0 {
+		d.embed.MatMul(s.pool, s.logits, h.Slice(0, whole))
+	}
 	if c.FinalLogitSoftcapping != nil {
-		limit := *c.FinalLogitSoftcapping
-		s.pool.Run(c.VocabSize*h.Rows, 1<<14, func(a, b int) { kernel.SoftCap(s.logits.Data[a:b], limit) })
+		for _, m := range []tensor.Mat{s.logits, s.allowed} {
+			s.pool.Run(len(m.Data), 1<<14, func(a, b int) { kernel.SoftCap(m.Data[a:b], *c.FinalLogitSoftcapping) })
+		}
 	}
 	s.trace("logits", "", s.logits)
-	return s.logits
+	return logits
 }

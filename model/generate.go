@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 )
 
@@ -23,6 +24,10 @@ type Request struct {
 	Keep bool
 	// IgnoreEnd goes on past end tokens and loops, up to MaxTokens.
 	IgnoreEnd bool
+	// Allow, if not nil, returns the tokens that may follow a reply of these: ascending ids,
+	// at least one, or nil for all. Probabilities are those among the allowed ones. Where they
+	// are few no other logit is computed; where there is but one it is taken with probability 1.
+	Allow func(reply []int32) []int32
 	// OnToken, if not nil, is called from Step with every token.
 	OnToken func(Token)
 }
@@ -89,8 +94,9 @@ type generation struct {
 	reply   Reply
 	ids     []int32 // of the reply; the last is what the next step runs
 
-	points []int // where the prompt may be kept or go on from what is kept
-	keys   [][32]byte
+	allowed []int32 // what Allow said of the next token
+	points  []int   // where the prompt may be kept or go on from what is kept
+	keys    [][32]byte
 }
 
 // Finished is a request that came to its end, with its reply.
@@ -189,25 +195,86 @@ type chosen struct {
 // told of it later: they may want to use the model themselves.
 func (b *Batch) run(segments []segment, owners []*generation) ([]chosen, error) {
 	m := b.model
+	choices := make([]chosen, len(owners))
+	for n, g := range owners {
+		if segments[n].wanted > 0 {
+			segments[n].allowed, choices[n].err = g.allow(m.config.TextConfig.VocabSize)
+		}
+	}
 	m.compute.Lock()
 	defer m.compute.Unlock()
 	logits, err := m.decoder.forward(m.pass, segments, b.EveryRow)
 	if err != nil {
 		return nil, err
 	}
-	choices := make([]chosen, len(owners))
 	row := 0
 	for n, g := range owners {
 		if i := slices.Index(g.points, g.seq.length); i >= 0 && g.request.Keep {
 			b.kept.keep(g.seq, g.keys[i])
 		}
 		if segments[n].wanted > 0 {
-			c := &choices[n]
-			c.token.ID, c.token.LogProb, c.err = g.sampler.next(logits.Row(row))
+			if c := &choices[n]; c.err == nil {
+				c.token.ID, c.token.LogProb, c.err = g.next(logits[row])
+			}
 			row++
 		}
 	}
 	return choices, nil
+}
+
+// fewAllowed is the share of the vocabulary, one in so many tokens, up to which the allowed
+// ones are multiplied one by one: rows picked here and there come from memory several times
+// more slowly than all of them in order.
+const fewAllowed = 128
+
+// allow asks which tokens may come next, and returns them if they are few.
+func (g *generation) allow(vocabulary int) ([]int32, error) {
+	if g.request.Allow == nil {
+		return nil, nil
+	}
+	a := g.request.Allow(g.ids)
+	g.allowed = a
+	switch {
+	case a == nil:
+		return nil, nil
+	case len(a) == 0:
+		return nil, errors.New("model: no token is allowed")
+	case a[0] < 0 || int(a[len(a)-1]) >= vocabulary:
+		return nil, fmt.Errorf("model: tokens %d to %d are allowed, of a vocabulary of %d", a[0], a[len(a)-1], vocabulary)
+	}
+	for i, id := range a[1:] {
+		if id <= a[i] {
+			return nil, fmt.Errorf("model: the allowed tokens are not in ascending order: %d, %d", a[i], id)
+		}
+	}
+	if len(a) > vocabulary/fewAllowed {
+		return nil, nil
+	}
+	return a, nil
+}
+
+// next chooses among the logits of the allowed tokens or, where those are more than few,
+// of all.
+func (g *generation) next(logits []float32) (id int32, logProb float32, err error) {
+	switch {
+	case g.allowed == nil:
+		return g.sampler.next(logits)
+	case len(g.allowed) != len(logits):
+		next := 0
+		for i := range logits {
+			if next < len(g.allowed) && int(g.allowed[next]) == i {
+				next++
+			} else {
+				logits[i] = float32(math.Inf(-1))
+			}
+		}
+		return g.sampler.next(logits)
+	}
+	i, logProb, err := g.sampler.next(logits)
+	if err != nil {
+		return 0, 0, err
+	}
+	return g.allowed[i], logProb, nil
 }
 
 // plan cuts the next pass: one step of every reply under way, so that none waits, then
@@ -319,5 +386,5 @@ func (m *Model) Logits(p *Prompt, last int) ([]float32, error) {
 	if err != nil {
 		return nil, err
 	}
-	return slices.Clone(logits.Data), nil
+	return slices.Concat(logits...), nil
 }

@@ -22,9 +22,11 @@ type scratch struct {
 	pleToken   tensor.Mat
 	pleGate    tensor.Mat
 	logits     tensor.Mat
+	allowed    tensor.Mat // logits of allowed tokens only
 	moe        moeScratch
 	pixels     tensor.Mat
 	pooled     tensor.Mat
+	audio      audioScratch
 	stored     []byte    // a table's row as the file has it
 	tableRow   []float32 // the same, widened
 
