@@ -26,7 +26,6 @@ type scratch struct {
 	moe        moeScratch
 	pixels     tensor.Mat
 	pooled     tensor.Mat
-	audio      audioScratch
 	stored     []byte    // a table's row as the file has it
 	tableRow   []float32 // the same, widened
 
