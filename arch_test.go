@@ -31,7 +31,7 @@ var order = []string{
 	"internal/tensor",
 	"internal/golden",
 	"vision",
-	"audio", // with the issue that brings sound
+	"audio",
 	"video", // with the issue that brings video
 	"model/tokenizer",
 	"model/chat",
