@@ -60,6 +60,8 @@ var renames = slices.Concat(
 		{"ffn_gate_inp.scale", "router.scale", nil},
 		{"ffn_down_exps.scale", "router.per_expert_scale", nil},
 		{"ffn_gate_up_exps.weight", "experts.gate_up_proj", nil},
+		{"ffn_gate_exps.weight", "experts.gate_proj", nil}, // or these two: safetensors files have no such
+		{"ffn_up_exps.weight", "experts.up_proj", nil},
 		{"ffn_down_exps.weight", "experts.down_proj", nil},
 		{"pre_ffw_norm_2.weight", "pre_feedforward_layernorm_2.weight", nil},
 		{"post_ffw_norm_1.weight", "post_feedforward_layernorm_1.weight", nil},
@@ -210,10 +212,6 @@ func newGGUFSource(text, towers *gguf.File) (*ggufSource, error) {
 // add takes the tensor of this name from f.
 func (s *ggufSource) add(f *gguf.File, name string) error {
 	t, _ := f.Tensor(name)
-	_, layer := withoutLayer(name)
-	if part, ok := strings.CutPrefix(name, "blk."+layer+"."); ok && (part == "ffn_gate_exps.weight" || part == "ffn_up_exps.weight") {
-		return UnsupportedError("experts whose gate and up projections are apart; convert the model anew, which puts them together")
-	}
 	if r, ok := byGGUFName.find(name); ok {
 		if r.change != nil {
 			var err error

@@ -271,7 +271,7 @@ func TestGGUFErrors(t *testing.T) {
 		{"tokens not the tokenizer's", edit{keys: m{"tokenizer.ggml.merges": []string{"x"}}}, edit{}, `merge 0, "x", is not two tokens`},
 		{"tokens too many", edit{keys: m{"tokenizer.ggml.tokens": manyTokens(1025), "tokenizer.ggml.merges": []string{}, "tokenizer.ggml.token_type": nil}}, edit{}, `the tokenizer has 1025 tokens for a vocab_size of 1024`},
 		{"a frequency halved", edit{without: "rope_freqs.weight", rename: [2]string{"blk.0.attn_k_norm.weight", "rope_freqs.weight"}}, edit{}, `tensor rope_freqs.weight: divisor`},
-		{"experts apart", edit{rename: [2]string{"blk.0.ffn_up.weight", "blk.0.ffn_up_exps.weight"}}, edit{}, `tensor blk.0.ffn_up_exps.weight: experts whose gate and up projections are apart`},
+		{"experts of a dense model", edit{rename: [2]string{"rope_freqs.weight", "blk.0.ffn_up_exps.weight"}}, edit{}, `layers.0.experts.up_proj is not one of this model's`},
 
 		{"a model for towers", edit{}, edit{keys: m{"general.architecture": "gemma4"}}, `towers.gguf: general.architecture is "gemma4": not an mmproj file`},
 		{"towers of another model", edit{}, edit{keys: m{"clip.vision.projection_dim": uint32(64)}}, `towers.gguf: projects to 64 values, but the model's embeddings have 48`},

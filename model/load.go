@@ -49,6 +49,12 @@ func (b *binder) tensor(name string, shape ...int) (t weights.Tensor, ok bool) {
 	return t, true
 }
 
+// has reports whether the file has a tensor of this name.
+func (b *binder) has(name string) bool {
+	_, ok := b.src.Tensor(name)
+	return ok
+}
+
 // mat binds a matrix [out, in], which stays in the memory map unless it is repacked.
 func (b *binder) mat(name string, out, in int) tensor.Weight {
 	t, ok := b.tensor(name, out, in)
@@ -253,11 +259,16 @@ func bindLayer(b *binder, c *TextConfig, i int) *layer {
 			router:         b.stored(p+"router.proj.weight", n, hidden), // small, and a near-tie sends a token elsewhere
 			routerScale:    b.vec(p+"router.scale", hidden),
 			perExpertScale: b.vec(p+"router.per_expert_scale", n),
-			gateUp:         b.stack(p+"experts.gate_up_proj", n, 2*width, hidden),
 			down:           b.stack(p+"experts.down_proj", n, hidden, width),
 			preNorm:        b.vec(p+"pre_feedforward_layernorm_2.weight", hidden),
 			postDenseNorm:  b.vec(p+"post_feedforward_layernorm_1.weight", hidden),
 			postNorm:       b.vec(p+"post_feedforward_layernorm_2.weight", hidden),
+		}
+		if e := l.experts; b.has(p+"experts.gate_up_proj") || !b.has(p+"experts.gate_proj") && !b.has(p+"experts.up_proj") {
+			e.gateUp = b.stack(p+"experts.gate_up_proj", n, 2*width, hidden)
+		} else { // as some GGUF files have them
+			e.gate = b.stack(p+"experts.gate_proj", n, width, hidden)
+			e.up = b.stack(p+"experts.up_proj", n, width, hidden)
 		}
 	}
 	return l

@@ -18,6 +18,7 @@ type experts struct {
 	routerScale    *vector       // [D]
 	perExpertScale *vector       // [X]
 	gateUp         tensor.Weight // [X·2F, D]: per expert F gate rows, then F up rows
+	gate, up       tensor.Weight // [X·F, D] each, where gateUp is nil: some files keep them apart
 	down           tensor.Weight // [X·D, F]
 
 	preNorm, postDenseNorm, postNorm *vector
@@ -25,7 +26,8 @@ type experts struct {
 
 type moeScratch struct {
 	dense, logits, sum, y tensor.Mat
-	in, gateUp, act, out  tensor.Mat
+	in, act, out          tensor.Mat
+	gateUp, gate, up      tensor.Mat
 }
 
 // choice is one expert a row was sent to.
@@ -102,16 +104,32 @@ func (m *experts) run(s *scratch, e int, rows []choice, y tensor.Mat) {
 	for n, c := range rows {
 		copy(t.in.Row(n), y.Row(c.row))
 	}
-	t.gateUp.Reshape(len(rows), 2*m.width)
-	tensor.RowsOf(m.gateUp, e*2*m.width, (e+1)*2*m.width).MatMul(s.pool, t.gateUp, t.in)
-	t.act.Reshape(len(rows), m.width)
-	for n := range rows {
-		gu := t.gateUp.Row(n)
-		kernel.GELUMul(t.act.Row(n), gu[:m.width], gu[m.width:])
-	}
+	m.activate(s, e)
 	t.out.Reshape(len(rows), hidden)
 	tensor.RowsOf(m.down, e*hidden, (e+1)*hidden).MatMul(s.pool, t.out, t.act)
 	for n, c := range rows {
 		kernel.AddScaled(t.sum.Row(c.row), t.out.Row(n), c.weight)
+	}
+}
+
+// activate sets s.moe.act [T, F] to GELU(gate(x))·up(x) of expert e, where x is s.moe.in.
+func (m *experts) activate(s *scratch, e int) {
+	t := &s.moe
+	rows, lo, hi := t.in.Rows, e*m.width, (e+1)*m.width
+	t.act.Reshape(rows, m.width)
+	if m.gateUp != nil {
+		t.gateUp.Reshape(rows, 2*m.width)
+		tensor.RowsOf(m.gateUp, 2*lo, 2*hi).MatMul(s.pool, t.gateUp, t.in)
+		for n := range rows {
+			gu := t.gateUp.Row(n)
+			kernel.GELUMul(t.act.Row(n), gu[:m.width], gu[m.width:])
+		}
+		return
+	}
+	t.gate.Reshape(rows, m.width)
+	t.up.Reshape(rows, m.width)
+	tensor.MatMuls(s.pool, t.in, tensor.Product{Dst: t.gate, W: tensor.RowsOf(m.gate, lo, hi)}, tensor.Product{Dst: t.up, W: tensor.RowsOf(m.up, lo, hi)})
+	for n := range rows {
+		kernel.GELUMul(t.act.Row(n), t.gate.Row(n), t.up.Row(n))
 	}
 }
