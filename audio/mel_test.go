@@ -124,3 +124,137 @@ func compareMel(t *testing.T, m *Mel, shape []int, want, mask []float64) {
 	}
 	t.Logf("largest difference %.2g", worst)
 }
+
+// Clips in one batch get the frames of the longest; what is valid of each stays the same.
+func TestMelOfPaddedBatch(t *testing.T) {
+	tensor := golden(t, "batch.safetensors")
+	names := []string{"tone320", "say0", "tone1000", "tone8000"}
+	var clips [][]float32
+	longest := 0
+	for _, name := range names {
+		clips = append(clips, drain(t, open(t, name+".wav")))
+		longest = max(longest, len(clips[len(clips)-1]))
+	}
+	e := NewExtractor(gemma)
+	for i, name := range names {
+		t.Run(name, func(t *testing.T) {
+			m := e.MelPadded(clips[i], longest)
+			_, counts := tensor(name + ".counts")
+			if got := []float64{float64(m.Frames), float64(m.Valid)}; !slices.Equal(got, counts) {
+				t.Fatalf("frames, valid frames: got %v, want %v", got, counts)
+			}
+			_, mask := tensor(name + ".mask")
+			shape, want := tensor(name + ".mel")
+			compareMel(t, m, shape, want, mask)
+		})
+	}
+}
+
+func TestFrameCounts(t *testing.T) {
+	_, rows := golden(t, "batch.safetensors")("lengths")
+	for row := range slices.Chunk(rows, 3) {
+		frames, valid := gemma.Frames(int(row[0]))
+		if frames != int(row[1]) || valid != int(row[2]) {
+			t.Errorf("%.0f samples: got %d frames, %d valid; want %.0f, %.0f", row[0], frames, valid, row[1], row[2])
+		}
+	}
+	for n, want := range map[int]int{0: 0, 1: 0, 160: 0, 161: 1, 320: 1, 640: 1, 1000: 2, 8000: 13, 16001: 25, 480000: 750, 1 << 40: 750} {
+		if got := gemma.SoftTokens(n); got != want {
+			t.Errorf("%d samples: %d soft tokens, want %d", n, got, want)
+		}
+	}
+}
+
+// What is shorter than half a frame has no frames, and no clip reads past its end.
+func TestMelOfShortClips(t *testing.T) {
+	e := NewExtractor(gemma)
+	for n := range 700 {
+		x := sine(500, 16000, n+50)
+		for i := n; i < len(x); i++ {
+			x[i] = float32(math.NaN()) // past the clip
+		}
+		m := e.Mel(x[:n])
+		for i, v := range m.Data {
+			if math.IsNaN(float64(v)) || i >= m.Valid*m.Bins && v != 0 {
+				t.Fatalf("%d samples: frame %d of %d valid has %g", n, i/m.Bins, m.Valid, v)
+			}
+		}
+	}
+}
+
+// The bank is that of the reference, by values worked out there.
+func TestMelBank(t *testing.T) {
+	bank := melBank(gemma)
+	if len(bank[0].weights) != 0 {
+		t.Errorf("filter 0 has %v, want nothing", bank[0])
+	}
+	for _, c := range []struct {
+		filter, bin int
+		want        float64
+	}{{1, 1, 0.766008}, {2, 1, 0.233992}, {40, 27, 0.483601}, {40, 28, 0.490503}, {127, 246, 0.126341}} {
+		b := bank[c.filter]
+		if got := b.weights[c.bin-b.first]; math.Abs(got-c.want) > 1e-6 {
+			t.Errorf("filter %d, bin %d: got %g, want %g", c.filter, c.bin, got, c.want)
+		}
+	}
+	var sum float64
+	for _, w := range bank[127].weights {
+		sum += w
+	}
+	if math.Abs(sum-5.310227) > 1e-6 {
+		t.Errorf("filter 127 sums to %g, want 5.310227", sum)
+	}
+	if w := hann(320); math.Abs(w[1]-9.638e-5) > 1e-8 || w[160] != 1 {
+		t.Errorf("Hann window: got %g and %g", w[1], w[160])
+	}
+}
+
+// The slow sum is the definition of the transform, of the magnitude and of the bank.
+func TestMelAgainstSlowDFT(t *testing.T) {
+	x := drain(t, open(t, "say0.wav"))
+	m := NewExtractor(gemma).Mel(x)
+	for _, i := range []int{0, 1, 37, m.Valid - 1} {
+		var spectrum [257]float64
+		for k := range spectrum {
+			var re, im float64
+			for n := range 320 {
+				if j := 160*i - 160 + n; j >= 0 {
+					v := float64(x[j]) * (0.5 - 0.5*math.Cos(2*math.Pi*float64(n)/320))
+					re += v * math.Cos(2*math.Pi*float64(k*n)/512)
+					im -= v * math.Sin(2*math.Pi*float64(k*n)/512)
+				}
+			}
+			spectrum[k] = math.Hypot(re, im)
+		}
+		mel := func(f float64) float64 { return 2595 * math.Log10(1+f/700) }
+		for b := range 128 {
+			var sum float64
+			corner := func(c int) float64 { return 700 * (math.Pow(10, mel(8000)*float64(c)/129/2595) - 1) }
+			for k, v := range spectrum {
+				f := float64(k) * 31.25
+				sum += v * max(0, min((f-corner(b))/(corner(b+1)-corner(b)), (corner(b+2)-f)/(corner(b+2)-corner(b+1))))
+			}
+			if got, want := float64(m.Data[i*128+b]), math.Log(sum+0.001); math.Abs(got-want) > 2e-6 {
+				t.Fatalf("frame %d, bin %d: got %g, want %g", i, b, got, want)
+			}
+		}
+	}
+}
+
+// A frame costs no allocation.
+func TestMelAllocations(t *testing.T) {
+	e := NewExtractor(gemma)
+	x := make([]float32, 160000)
+	if n := testing.AllocsPerRun(3, func() { e.Mel(x) }); n > 2 {
+		t.Errorf("%g allocations for 1000 frames, want the spectrogram only", n)
+	}
+}
+
+func BenchmarkMel30s(b *testing.B) {
+	e := NewExtractor(gemma)
+	x := sine(440, 16000, 480000)
+	b.ReportAllocs()
+	for b.Loop() {
+		e.Mel(x)
+	}
+}
