@@ -61,7 +61,7 @@ func prompts(t testing.TB, m *Model, n int) []Request {
 		if i%len(texts) == 1 || i%len(texts) == 4 {
 			images = soft
 		}
-		p, err := m.RawPrompt(text, images)
+		p, err := m.RawPrompt(text, Media{Images: images})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -148,7 +148,27 @@ type ProcessorConfig struct {
 	VideoProcessor struct {
 		MaxSoftTokens int `json:"max_soft_tokens"`
 	} `json:"video_processor"`
-	AudioSeqLength int `json:"audio_seq_length"`
+	FeatureExtractor *FeatureExtractor `json:"feature_extractor"`
+	AudioSeqLength   int               `json:"audio_seq_length"`
+	AudioMsPerToken  int               `json:"audio_ms_per_token"`
+}
+
+// FeatureExtractor is how sound becomes a log-mel spectrogram.
+type FeatureExtractor struct {
+	FeatureSize  int       `json:"feature_size"`
+	SamplingRate int       `json:"sampling_rate"`
+	FrameLength  int       `json:"frame_length"`
+	HopLength    int       `json:"hop_length"`
+	FFTLength    int       `json:"fft_length"`
+	MinFrequency float64   `json:"min_frequency"`
+	MaxFrequency float64   `json:"max_frequency"`
+	MelFloor     float64   `json:"mel_floor"`
+	FFTOverdrive bool      `json:"fft_overdrive"`
+	Dither       float64   `json:"dither"`
+	Preemphasis  float64   `json:"preemphasis"`
+	InputScale   *float64  `json:"input_scale_factor"`
+	PerBinMean   []float64 `json:"per_bin_mean"`
+	PerBinStddev []float64 `json:"per_bin_stddev"`
 }
 
 // TokenIDs is a JSON number or list of numbers.
@@ -237,9 +257,15 @@ func (c *Config) validate() error {
 		"image_processor.max_soft_tokens": p.MaxSoftTokens,
 		"video_processor.max_soft_tokens": c.Processor.VideoProcessor.MaxSoftTokens,
 		"audio_seq_length":                c.Processor.AudioSeqLength,
+		"audio_ms_per_token":              c.Processor.AudioMsPerToken,
 	} {
 		if n < 0 || n > maxSoftTokens {
 			return FormatError(fmt.Sprintf("processor_config.json: %s is %d, must be 0 to %d", name, n, maxSoftTokens))
+		}
+	}
+	if f := c.Processor.FeatureExtractor; f != nil && c.AudioConfig != nil {
+		if err := f.validate(); err != nil {
+			return fmt.Errorf("processor_config.json: feature_extractor: %w", err)
 		}
 	}
 	if v := c.VisionConfig; v != nil && (p.PatchSize != 0 && p.PatchSize != v.PatchSize || p.PoolingKernelSize != 0 && p.PoolingKernelSize != v.PoolingKernelSize) {
@@ -455,6 +481,29 @@ func (a *AudioConfig) validate() error {
 		return FormatError(fmt.Sprintf("attention_logit_cap is %g", a.AttentionLogitCap))
 	case !(a.GradientClipping > 1e6): // reaches no activation of float32, and is not applied
 		return UnsupportedError(fmt.Sprintf("gradient_clipping %g", a.GradientClipping))
+	}
+	return nil
+}
+
+// validate refuses what audio.Spec has no room for, and values that it panics on.
+func (f *FeatureExtractor) validate() error {
+	err := checkBounds([]bounded{
+		{"feature_size", f.FeatureSize, melBins, melBins},
+		{"sampling_rate", f.SamplingRate, 4000, 384_000},
+		{"fft_length", f.FFTLength, 2, 1 << 16},
+		{"fft_length modulo 2", f.FFTLength % 2, 0, 0},
+		{"frame_length", f.FrameLength, 2, f.FFTLength},
+		{"hop_length", f.HopLength, 1, f.FrameLength},
+	})
+	switch {
+	case err != nil:
+		return err
+	case !(f.MinFrequency >= 0 && f.MinFrequency < f.MaxFrequency && f.MaxFrequency <= float64(f.SamplingRate)/2):
+		return FormatError(fmt.Sprintf("frequencies from %g to %g Hz at a sampling_rate of %d", f.MinFrequency, f.MaxFrequency, f.SamplingRate))
+	case !(f.MelFloor > 0) || math.IsInf(f.MelFloor, 0):
+		return FormatError(fmt.Sprintf("mel_floor is %g", f.MelFloor))
+	case f.FFTOverdrive || f.Dither != 0 || f.Preemphasis != 0 || f.InputScale != nil && *f.InputScale != 1 || f.PerBinMean != nil || f.PerBinStddev != nil:
+		return UnsupportedError("fft_overdrive, dither, preemphasis, input_scale_factor, per_bin_mean or per_bin_stddev")
 	}
 	return nil
 }

@@ -115,7 +115,7 @@ func TestGGUFLogits(t *testing.T) {
 			if m.HasChat() || m.Path() != path || m.vision == nil {
 				t.Errorf("%s: chat %v, path %s, tower %v", path, m.HasChat(), m.Path(), m.vision != nil)
 			}
-			p, err := m.RawPrompt("<bos>The committee will meet again<turn|>", nil)
+			p, err := m.RawPrompt("<bos>The committee will meet again<turn|>", Media{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -332,9 +332,9 @@ func TestGGUFWithoutVocabulary(t *testing.T) {
 	if _, err := m.Logits(&Prompt{IDs: []int32{2, 5}, Types: make([]TokenType, 2)}, 1); err != nil {
 		t.Error(err)
 	}
-	_, chat := m.ChatPrompt(nil, nil)
-	_, raw := m.RawPrompt("", nil)
-	_, completion := m.CompletionPrompt("", nil)
+	_, chat := m.ChatPrompt(nil, Media{})
+	_, raw := m.RawPrompt("", Media{})
+	_, completion := m.CompletionPrompt("", Media{})
 	for _, err := range []error{chat, raw, completion} {
 		if !errors.Is(err, errNoVocabulary) {
 			t.Errorf("got %v", err)

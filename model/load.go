@@ -131,9 +131,6 @@ func (b *binder) table(name string, rows, cols int) *rowTable {
 	return &rowTable{tensor: t, rows: rows, cols: cols}
 }
 
-// expect names a tensor that must be there with this shape but is not computed with yet.
-func (b *binder) expect(name string, shape ...int) { b.tensor(name, shape...) }
-
 // ignore names a tensor that the file may hold and the model does not use.
 func (b *binder) ignore(name string) {
 	b.used[name] = true
@@ -341,54 +338,3 @@ func bindClipped(b *binder, clipped bool, name string, out, in int) linear {
 	}
 	return l
 }
-
-// expectAudio checks names and shapes of the audio tower, so that a checkpoint
-// that will hear later is known to be whole now. Its values are not read.
-func expectAudio(b *binder, a *AudioConfig, textHidden int) {
-	const p = "model.audio_tower."
-	hidden := a.HiddenSize
-	clipped := func(name string, out, in int) {
-		b.expect(name+".linear.weight", out, in)
-		if a.UseClippedLinears {
-			for _, s := range []string{".input_min", ".input_max", ".output_min", ".output_max"} {
-				b.expect(name + s)
-			}
-		}
-	}
-	in, freq := 1, melBins
-	for i, ch := range a.SubsamplingConvChannels {
-		q := fmt.Sprintf("%ssubsample_conv_projection.layer%d.", p, i)
-		b.expect(q+"conv.weight", ch, in, 3, 3)
-		b.expect(q+"norm.weight", ch)
-		in, freq = ch, (freq+1)/2
-	}
-	b.expect(p+"subsample_conv_projection.input_proj_linear.weight", hidden, freq*in)
-	for i := range a.NumHiddenLayers {
-		q := fmt.Sprintf("%slayers.%d.", p, i)
-		for _, ff := range []string{"feed_forward1.", "feed_forward2."} {
-			b.expect(q+ff+"pre_layer_norm.weight", hidden)
-			b.expect(q+ff+"post_layer_norm.weight", hidden)
-			clipped(q+ff+"ffw_layer_1", 4*hidden, hidden)
-			clipped(q+ff+"ffw_layer_2", hidden, 4*hidden)
-		}
-		for _, n := range []string{"q_proj", "k_proj", "v_proj", "post"} {
-			clipped(q+"self_attn."+n, hidden, hidden)
-		}
-		b.expect(q+"self_attn.relative_k_proj.weight", hidden, hidden)
-		b.expect(q+"self_attn.per_dim_scale", hidden/max(1, a.NumAttentionHeads))
-		b.expect(q+"lconv1d.pre_layer_norm.weight", hidden)
-		b.expect(q+"lconv1d.conv_norm.weight", hidden)
-		clipped(q+"lconv1d.linear_start", 2*hidden, hidden)
-		clipped(q+"lconv1d.linear_end", hidden, hidden)
-		b.expect(q+"lconv1d.depthwise_conv1d.weight", hidden, 1, a.ConvKernelSize)
-		for _, n := range []string{"norm_pre_attn", "norm_post_attn", "norm_out"} {
-			b.expect(q+n+".weight", hidden)
-		}
-	}
-	b.expect(p+"output_proj.weight", a.OutputProjDims, hidden)
-	b.expect(p+"output_proj.bias", a.OutputProjDims)
-	b.expect("model.embed_audio.embedding_projection.weight", textHidden, a.OutputProjDims)
-}
-
-// melBins is the height of the log-mel spectrogram that the audio tower takes.
-const melBins = 128

@@ -129,7 +129,7 @@ func TestCompletionPrompt(t *testing.T) {
 	if m.HasChat() {
 		t.Fatal("this checkpoint should have no chat template")
 	}
-	p, err := m.CompletionPrompt("<bos> Hello <turn|>", nil)
+	p, err := m.CompletionPrompt("<bos> Hello <turn|>", Media{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,17 +161,17 @@ func TestPromptCountsImages(t *testing.T) {
 		want   string
 	}{
 		{"<|image|>", 0, "more places"}, {"a", 1, "1 images for 0 places"}, {"<|image|><|image|>", 1, "more places"},
-		{"<|audio|>", 0, "sound and video"}, {"<|video|>", 0, "sound and video"}, {"<|image|>", 1, ""},
+		{"<|audio|>", 0, "more places for sound"}, {"<|video|>", 0, "more places for videos"}, {"<|image|>", 1, ""},
 	} {
 		var images []*SoftTokens
 		for range c.images {
 			images = append(images, soft)
 		}
-		p, err := m.RawPrompt(c.text, images)
+		p, err := m.RawPrompt(c.text, Media{Images: images})
 		switch {
 		case c.want == "" && err != nil, c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)):
 			t.Errorf("%q with %d images: got %v, want %q", c.text, c.images, err, c.want)
-		case err == nil && (p.Len() != 4 || p.ImageTokens() != 2 || p.Types[0] != TextToken || p.Types[1] != ImageToken || p.Types[3] != TextToken):
+		case err == nil && (p.Len() != 4 || p.Count(ImageToken) != 2 || p.Types[0] != TextToken || p.Types[1] != ImageToken || p.Types[3] != TextToken):
 			t.Errorf("%q: ids %v of types %v", c.text, p.IDs, p.Types)
 		}
 	}
@@ -215,7 +215,7 @@ func TestAddRefuses(t *testing.T) {
 		{Request{Prompt: good}, "max tokens 0"},
 		{Request{Prompt: &Prompt{IDs: make([]int32, 131072)}, MaxTokens: 1}, "context"},
 		{Request{Prompt: &Prompt{IDs: []int32{2, 1024}}, MaxTokens: 1}, "token id 1024 at position 1"},
-		{Request{Prompt: &Prompt{IDs: []int32{2, 3}, media: []mediaSpan{{0, 1, &SoftTokens{Rows: 1, Width: 7, Values: make([]float32, 7)}}}}, MaxTokens: 1}, "width 48"},
+		{Request{Prompt: &Prompt{IDs: []int32{2, 3}, media: []mediaSpan{{lo: 0, hi: 1, soft: &SoftTokens{Rows: 1, Width: 7, Values: make([]float32, 7)}}}}, MaxTokens: 1}, "width 48"},
 		{Request{Prompt: good, MaxTokens: 1, Sampling: Sampling{Temperature: -1}}, "temperature"},
 		{Request{Prompt: good, MaxTokens: 1, Sampling: Sampling{TopP: 2}}, "top-p"},
 	} {

@@ -18,7 +18,11 @@ type Options struct {
 	MMProj string
 	// Threads is the number of threads that compute; 0 means one for each CPU.
 	Threads int
-	// EncoderCache bounds the soft tokens of pictures that are kept for being asked
+	// WideAudio lets a frame of sound see as many frames before it as the tower's table of
+	// distances has, 12, as Google's own implementation does. transformers and llama.cpp
+	// leave the last one out.
+	WideAudio bool
+	// EncoderCache bounds the soft tokens of pictures and sound that are kept for being asked
 	// again, in bytes; 0 means 64 MiB (about 9,000 soft tokens of E2B), negative none.
 	EncoderCache int64
 	// Precision of products. A tracer needs Exact.
@@ -39,6 +43,7 @@ type Model struct {
 	unused  map[string]bool // tensors that the file holds and the model does not read
 	decoder *decoder
 	vision  *visionTower // nil in a checkpoint without one
+	audio   *audioTower  // nil in a checkpoint without one
 	workers *tensor.Pool
 	options Options
 
@@ -94,7 +99,7 @@ func (m *Model) bind(workers *tensor.Pool) error {
 		m.vision = bindVision(b, c.VisionConfig, c.TextConfig.HiddenSize)
 	}
 	if c.AudioConfig != nil {
-		expectAudio(b, c.AudioConfig, c.TextConfig.HiddenSize)
+		m.audio = bindAudio(b, c.AudioConfig, c.TextConfig.HiddenSize)
 	}
 	m.decoder.vectors = b.vectors
 	m.unused = b.unused
@@ -132,6 +137,12 @@ func (m *Model) load(o Options) error {
 	}
 	if m.vision != nil {
 		m.vision.rope = newRope(c.VisionConfig.RopeParameters, c.VisionConfig.HeadDim/2)
+	}
+	if m.audio != nil {
+		m.audio.window = c.AudioConfig.AttentionContextLeft - 1
+		if o.WideAudio {
+			m.audio.window++
+		}
 	}
 	if o.EncoderCache == 0 {
 		o.EncoderCache = 64 << 20

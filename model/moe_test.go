@@ -83,7 +83,7 @@ func TestExpertsApart(t *testing.T) {
 			if fused := m.decoder.layers[0].experts.gateUp != nil; fused != (path == textFile("tiny-moe")) {
 				t.Errorf("%s: fused is %v", path, fused)
 			}
-			p, err := m.RawPrompt("<bos>The committee will meet again<turn|>", nil)
+			p, err := m.RawPrompt("<bos>The committee will meet again<turn|>", Media{})
 			if err != nil {
 				t.Fatal(err)
 			}

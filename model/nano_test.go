@@ -50,7 +50,7 @@ func (page *greedyPage) answer(t *testing.T, m *Model) []int32 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := m.RawPrompt(page.Prompt, soft)
+	p, err := m.RawPrompt(page.Prompt, Media{Images: soft})
 	if err != nil {
 		t.Fatal(err)
 	}

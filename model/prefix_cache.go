@@ -37,14 +37,17 @@ func (p *prefix) release() {
 }
 
 // reusePoints are the positions after which a prompt may be kept, in order: the end of
-// a system text, and the end of each picture with the token that closes it.
+// a system text, and the end of each picture, clip of sound and video with the token that
+// closes it.
 func (m *Model) reusePoints(p *Prompt) []int {
 	var points []int
 	if end := slices.Index(p.IDs, m.ids.turnEnd); m.ids.turnEnd >= 0 && end >= 0 && slices.Contains(p.IDs[end+1:], m.ids.turnEnd) {
 		points = append(points, end+1) // another turn ends after it
 	}
 	for _, s := range p.media {
-		points = append(points, s.hi+1)
+		if !s.inside {
+			points = append(points, s.hi+1)
+		}
 	}
 	slices.Sort(points)
 	return slices.Compact(slices.DeleteFunc(points, func(at int) bool { return at >= p.Len() }))

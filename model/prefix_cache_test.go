@@ -29,7 +29,7 @@ func TestPrefixCache(t *testing.T) {
 			{system + "<|turn>user\n<|image|>How many?<turn|>\n<|turn>model\n", soft[:1]},     // all but the end
 			{"<bos><|turn>user\nHello<turn|>\n<|turn>model\n", nil},
 		} {
-			p, err := m.RawPrompt(q.text, q.images)
+			p, err := m.RawPrompt(q.text, Media{Images: q.images})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -74,7 +74,7 @@ func TestPrefixCacheBudget(t *testing.T) {
 	b := m.NewBatch()
 	var one int64
 	for i := range 6 {
-		p, err := m.RawPrompt(fmt.Sprintf("<bos><|turn>system\n%d<turn|>\n<|turn>user\nHello<turn|>\n<|turn>model\n", i), nil)
+		p, err := m.RawPrompt(fmt.Sprintf("<bos><|turn>system\n%d<turn|>\n<|turn>user\nHello<turn|>\n<|turn>model\n", i), Media{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -2,6 +2,7 @@ package model
 
 import (
 	"fmt"
+	"strings"
 
 	"facet/model/chat"
 )
@@ -29,6 +30,8 @@ type Prompt struct {
 type mediaSpan struct {
 	lo, hi int
 	soft   *SoftTokens
+	causal bool // sound: its tokens never see later ones
+	inside bool // a frame of a video that goes on after it
 }
 
 // Len is the number of positions.
@@ -49,11 +52,11 @@ func (p *Prompt) check(c *TextConfig) error {
 	return nil
 }
 
-// ImageTokens is the number of positions that hold soft tokens of pictures.
-func (p *Prompt) ImageTokens() int {
+// Count is the number of positions of a kind.
+func (p *Prompt) Count(kind TokenType) int {
 	n := 0
 	for _, t := range p.Types {
-		if t == ImageToken {
+		if t == kind {
 			n++
 		}
 	}
@@ -61,70 +64,119 @@ func (p *Prompt) ImageTokens() int {
 }
 
 // ChatPrompt turns a rendered conversation into a prompt. The i-th <|image|> of its
-// control spans stands for images[i] and becomes <|image>, its soft tokens and
-// <image|>; their numbers must be equal.
-func (m *Model) ChatPrompt(spans []chat.Span, images []*SoftTokens) (*Prompt, error) {
+// control spans stands for the i-th image, and likewise <|audio|> and <|video|>: see Media.
+func (m *Model) ChatPrompt(spans []chat.Span, media Media) (*Prompt, error) {
 	if m.tokenizer == nil {
 		return nil, errNoVocabulary
+	}
+	spans, err := media.stamp(spans)
+	if err != nil {
+		return nil, err
 	}
 	ids, err := chat.Encode(m.tokenizer, spans, nil)
 	if err != nil {
 		return nil, err
 	}
-	return m.expand(ids, images)
+	return m.expand(ids, media)
 }
 
-// RawPrompt turns a text in which control tokens count into a prompt; <|image|> marks
-// the places of the images. Nothing is added, not even <bos>.
-func (m *Model) RawPrompt(text string, images []*SoftTokens) (*Prompt, error) {
+// RawPrompt turns a text in which control tokens count into a prompt; <|image|>,
+// <|audio|> and <|video|> mark the places of media. Nothing is added, not even <bos>.
+func (m *Model) RawPrompt(text string, media Media) (*Prompt, error) {
 	if m.tokenizer == nil {
 		return nil, errNoVocabulary
 	}
-	return m.expand(m.tokenizer.EncodeSpecial(text, nil), images)
+	var spans []chat.Span
+	for i, part := range strings.Split(text, videoToken) {
+		if i > 0 {
+			spans = append(spans, chat.Span{Text: videoToken, Control: true})
+		}
+		spans = append(spans, chat.Span{Text: part})
+	}
+	spans, err := media.stamp(spans)
+	if err != nil {
+		return nil, err
+	}
+	return m.expand(m.tokenizer.EncodeSpecial(chat.Text(spans), nil), media)
 }
 
 // CompletionPrompt is the prompt of a checkpoint without a chat template: <bos>, the
-// images, and the text, in which no control token counts.
-func (m *Model) CompletionPrompt(text string, images []*SoftTokens) (*Prompt, error) {
+// images, the sound, the videos, and the text, in which no control token counts.
+func (m *Model) CompletionPrompt(text string, media Media) (*Prompt, error) {
 	if m.tokenizer == nil {
 		return nil, errNoVocabulary
 	}
 	ids := []int32{m.ids.bos}
-	for range images {
+	for range media.Images {
 		ids = append(ids, m.ids.image)
 	}
-	return m.expand(m.tokenizer.Encode(text, ids), images)
+	for range media.Audio {
+		ids = append(ids, m.ids.audio)
+	}
+	var spans []chat.Span
+	for range media.Videos {
+		spans = append(spans, chat.Span{Text: videoToken, Control: true})
+	}
+	spans, err := media.stamp(append(spans, chat.Span{Text: text}))
+	if err != nil {
+		return nil, err
+	}
+	if ids, err = chat.Encode(m.tokenizer, spans, ids); err != nil {
+		return nil, err
+	}
+	return m.expand(ids, media)
 }
 
-// expand replaces each placeholder of a picture by the tokens that stand around it
-// and its soft tokens (spec: image → boi + n × image + eoi).
-func (m *Model) expand(ids []int32, images []*SoftTokens) (*Prompt, error) {
+// expand replaces each placeholder of an image or a clip by the tokens that stand around
+// it and its soft tokens, and that of a video's frame by its soft tokens.
+func (m *Model) expand(ids []int32, media Media) (*Prompt, error) {
 	p := new(Prompt)
-	used := 0
 	text := func(id int32) { p.IDs, p.Types = append(p.IDs, id), append(p.Types, TextToken) }
+	soft := func(id int32, kind TokenType, span mediaSpan) {
+		span.lo, span.hi = len(p.IDs), len(p.IDs)+span.soft.Rows
+		for range span.soft.Rows {
+			p.IDs, p.Types = append(p.IDs, id), append(p.Types, kind)
+		}
+		p.media = append(p.media, span)
+	}
+	images, clips, frames := media.Images, media.Audio, media.frames()
 	for _, id := range ids {
 		switch {
-		case id == m.ids.image && id >= 0:
-			if used == len(images) {
-				return nil, fmt.Errorf("model: the prompt has more places for images than the %d images given", len(images))
+		case id < 0:
+			return nil, UnsupportedError("the tokenizer has no token for this kind of media")
+		case id == m.ids.image:
+			if len(images) == 0 {
+				return nil, fmt.Errorf("model: the prompt has more places for images than the %d images given", len(media.Images))
 			}
-			soft := images[used]
-			used++
 			text(m.ids.imageBegin)
-			span := mediaSpan{lo: len(p.IDs), hi: len(p.IDs) + soft.Rows, soft: soft}
-			for range soft.Rows {
-				p.IDs, p.Types = append(p.IDs, id), append(p.Types, ImageToken)
-			}
-			p.media = append(p.media, span)
+			soft(id, ImageToken, mediaSpan{soft: images[0]})
 			text(m.ids.imageEnd)
-		case id == m.ids.audio && id >= 0, id == m.ids.video && id >= 0:
-			return nil, UnsupportedError(fmt.Sprintf("the prompt has a %s: sound and video are not supported yet", m.tokenizer.Token(id)))
+			images = images[1:]
+		case id == m.ids.audio:
+			if len(clips) == 0 {
+				return nil, fmt.Errorf("model: the prompt has more places for sound than the %d clips given", len(media.Audio))
+			}
+			text(m.ids.audioBegin)
+			soft(id, AudioToken, mediaSpan{soft: clips[0], causal: true})
+			text(m.ids.audioEnd)
+			clips = clips[1:]
+		case id == m.ids.video:
+			if len(frames) == 0 {
+				return nil, fmt.Errorf("model: the prompt has more places for videos than the %d videos given", len(media.Videos))
+			}
+			soft(id, VideoToken, frames[0]) // what stands around it is in the text: see stamp
+			frames = frames[1:]
 		default:
 			text(id)
 		}
 	}
-	if used < len(images) {
-		return nil, fmt.Errorf("model: %d images for %d places in the prompt", len(images), used)
+	for _, left := range []struct {
+		name     string
+		n, given int
+	}{{"images", len(images), len(media.Images)}, {"clips of sound", len(clips), len(media.Audio)}} {
+		if left.n > 0 {
+			return nil, fmt.Errorf("model: %d %s for %d places in the prompt", left.given, left.name, left.given-left.n)
+		}
 	}
 	return p, nil
 }
@@ -140,10 +192,11 @@ func (p *Prompt) softAt(position int) []float32 {
 	return nil
 }
 
-// block returns the bounds of the picture that a position lies in; ok is false for text.
+// block returns the bounds of the picture, which may be a video's frame, that a position
+// lies in; ok is false for text and sound.
 func (p *Prompt) block(position int) (lo, hi int, ok bool) {
 	for i := range p.media {
-		if s := &p.media[i]; position >= s.lo && position < s.hi {
+		if s := &p.media[i]; position >= s.lo && position < s.hi && !s.causal {
 			return s.lo, s.hi, true
 		}
 	}

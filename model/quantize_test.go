@@ -132,7 +132,7 @@ func TestQuantizeAnswers(t *testing.T) {
 			t.Errorf("%s: chat %v, tower %v", path, m.HasChat(), m.vision != nil)
 		}
 		text := strings.Repeat("Read the text of this page, and say where it is: 1234567890. ", 4)
-		p, err := m.RawPrompt("<bos>"+text, nil)
+		p, err := m.RawPrompt("<bos>"+text, Media{})
 		if err != nil {
 			t.Fatal(err)
 		}

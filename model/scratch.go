@@ -26,6 +26,7 @@ type scratch struct {
 	moe        moeScratch
 	pixels     tensor.Mat
 	pooled     tensor.Mat
+	audio      audioScratch
 	stored     []byte    // a table's row as the file has it
 	tableRow   []float32 // the same, widened
 

@@ -13,6 +13,7 @@ type specialIDs struct {
 	pad, bos             int32
 	image, video, audio  int32 // soft tokens; −1 where the vocabulary lacks one
 	imageBegin, imageEnd int32
+	audioBegin, audioEnd int32
 	turnEnd              int32   // −1 where the vocabulary lacks it
 	end                  []int32 // every id that ends a reply
 }
@@ -31,14 +32,18 @@ func resolveIDs(t *tokenizer.Tokenizer, c *Config) (specialIDs, error) {
 	}
 	ids := specialIDs{
 		pad: c.TextConfig.PadTokenID, bos: find("<bos>"),
-		image: find("<|image|>"), video: find("<|video|>"), audio: find("<|audio|>"),
-		imageBegin: find("<|image>"), imageEnd: find("<image|>"), turnEnd: find("<turn|>"),
+		image: find("<|image|>"), video: find(videoToken), audio: find("<|audio|>"),
+		imageBegin: find(imageBeginToken), imageEnd: find(imageEndToken),
+		audioBegin: find("<|audio>"), audioEnd: find("<audio|>"), turnEnd: find("<turn|>"),
 	}
 	if ids.bos < 0 {
 		ids.bos = c.TextConfig.BOSTokenID
 	}
 	if t != nil && c.VisionConfig != nil && (ids.image < 0 || ids.imageBegin < 0 || ids.imageEnd < 0) {
 		return ids, FormatError("the tokenizer lacks <|image>, <|image|> or <image|>, which a checkpoint with a vision tower needs")
+	}
+	if t != nil && c.AudioConfig != nil && (ids.audio < 0 || ids.audioBegin < 0 || ids.audioEnd < 0) {
+		return ids, FormatError("the tokenizer lacks <|audio>, <|audio|> or <audio|>, which a checkpoint with an audio tower needs")
 	}
 	// What the files name, and by string what a converted checkpoint may have lost:
 	// the end of a turn, and the place where a tool's answer is waited for.

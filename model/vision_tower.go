@@ -168,11 +168,7 @@ func (s *scratch) eachBlock(rows int, f func(b *scratch, lo, hi int)) {
 		f(s, 0, rows)
 		return
 	}
-	for len(s.blocks) < s.pool.Threads() {
-		b := newScratch(tensor.NewPool(1))
-		b.fast = s.fast
-		s.blocks = append(s.blocks, b)
-	}
+	s.makeBlocks()
 	s.mixed.Reshape(s.q.Rows, s.q.Cols)
 	s.pool.RunWorkers(rows, towerBlock(rows, s.pool.Threads()), func(worker, lo, hi int) {
 		b := s.blocks[worker]
@@ -182,6 +178,15 @@ func (s *scratch) eachBlock(rows int, f func(b *scratch, lo, hi int)) {
 		}
 		f(b, lo, hi)
 	})
+}
+
+// makeBlocks makes a scratch for each thread.
+func (s *scratch) makeBlocks() {
+	for len(s.blocks) < s.pool.Threads() {
+		b := newScratch(tensor.NewPool(1))
+		b.fast = s.fast
+		s.blocks = append(s.blocks, b)
+	}
 }
 
 // towerBlock is the number of patches in a block.

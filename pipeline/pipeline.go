@@ -266,16 +266,16 @@ func (r *run) request(p *prepared) error {
 
 // prompt puts the image before the question, as Gemma 4 was trained.
 func (r *run) prompt(question string, soft *model.SoftTokens) (*model.Prompt, error) {
-	images := []*model.SoftTokens{soft}
+	media := model.Media{Images: []*model.SoftTokens{soft}}
 	if !r.Model.HasChat() {
-		return r.Model.CompletionPrompt(question, images)
+		return r.Model.CompletionPrompt(question, media)
 	}
 	c := chat.Conversation{Messages: []chat.Message{{Role: chat.User, Content: []chat.Part{{Kind: chat.PartImage}, {Text: question}}}}}
 	spans, err := chat.Render(c, chat.Options{Template: r.Model.Template(), GenerationPrompt: true})
 	if err != nil {
 		return nil, err
 	}
-	return r.Model.ChatPrompt(spans, images)
+	return r.Model.ChatPrompt(spans, media)
 }
 
 // finish reads a reply into its record and settles the item.

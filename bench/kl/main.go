@@ -78,7 +78,7 @@ func (a *arguments) run(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	defer m.Close()
-	prompt, err := m.CompletionPrompt(string(text), nil)
+	prompt, err := m.CompletionPrompt(string(text), model.Media{})
 	if err != nil {
 		return err
 	}

@@ -216,13 +216,13 @@ func (c *generateCommand) prompt(m *model.Model, text string, conversation chat.
 			return nil, nil, err
 		}
 		if c.Raw {
-			prompt, err := m.RawPrompt(text, soft)
+			prompt, err := m.RawPrompt(text, model.Media{Images: soft})
 			return prompt, nil, err
 		}
 		if c.Messages != "" || c.System != "" || c.Thinking || c.Tools != "" {
 			return nil, nil, fmt.Errorf("%s: this checkpoint has no chat template: it continues a text and knows no conversation", m.Path())
 		}
-		prompt, err := m.CompletionPrompt(text, soft)
+		prompt, err := m.CompletionPrompt(text, model.Media{Images: soft})
 		return prompt, nil, err
 	}
 	spans, err := chat.Render(conversation, chat.Options{Template: m.Template(), Thinking: c.Thinking, GenerationPrompt: true})
@@ -237,7 +237,7 @@ func (c *generateCommand) prompt(m *model.Model, text string, conversation chat.
 	if err != nil {
 		return nil, nil, err
 	}
-	prompt, err := m.ChatPrompt(spans, soft)
+	prompt, err := m.ChatPrompt(spans, model.Media{Images: soft})
 	return prompt, spans, err
 }
 

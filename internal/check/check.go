@@ -2,7 +2,7 @@
 // first activation that departs from the reference or the largest difference.
 //
 //  1. open checkpoints/NAME with a tracer over the case's tensors, or gguf/FILE  gguf.go
-//  2. prepare the images and build the prompt          ids and token types must be equal
+//  2. prepare the media and build the prompt           ids and token types must be equal  media.go
 //  3. run the towers and one pass of every row         every named activation within the tolerance
 //  4. generate greedily without the tracer             ids equal, up to margins below the tolerance
 //
@@ -30,6 +30,9 @@ type Options struct {
 	Threads   int
 	Tolerance float64         // of exact; 0: golden.Tolerance
 	Precision model.Precision // Auto: Exact, for any checkpoint
+	// Frames decodes the frames of these numbers, counted from 0, of the video at path. If
+	// it is nil, a video's frames must lie beside it as pictures: see frames.
+	Frames func(path string, indices []int) ([]*vision.Image, error)
 }
 
 // Result is what became of one case.
@@ -100,8 +103,6 @@ func Case(dir, checkpoint, name string, o Options) Result {
 	var unsupported model.UnsupportedError
 	if !c.IsPrompt() {
 		r.Skipped = "a drafter's case, not a prompt"
-	} else if !c.NeedsOnlyImages() {
-		r.Skipped = "sound and video are not supported yet"
 	} else if r.Err = r.run(dir, c, o); errors.As(r.Err, &unsupported) {
 		r.Skipped, r.Err = r.Err.Error(), nil
 	}
@@ -124,7 +125,7 @@ func (r *Result) run(dir string, c *golden.Case, o Options) error {
 		return err
 	}
 	defer m.Close()
-	p, err := prompt(m, dir, c)
+	p, err := prompt(m, dir, c, o, tracer)
 	if err != nil {
 		return err
 	}
@@ -159,36 +160,6 @@ func (r *Result) run(dir string, c *golden.Case, o Options) error {
 
 // softCap is the largest value that a logit of Gemma 4 can have.
 const softCap = 30
-
-// prompt prepares the images of a case and builds its prompt.
-func prompt(m *model.Model, dir string, c *golden.Case) (*model.Prompt, error) {
-	spec, ok := m.Spec()
-	if !ok && len(c.Images) > 0 {
-		return nil, model.UnsupportedError("this checkpoint takes no images")
-	}
-	var patches []*vision.Patches
-	for _, name := range c.Images {
-		path := filepath.Join(dir, "media", name)
-		data, err := os.ReadFile(path)
-		if err != nil {
-			return nil, err
-		}
-		img, err := vision.Decode(data, vision.DecodeOptions{Limits: vision.DefaultLimits})
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
-		}
-		p, _, err := vision.Prepare(img, spec, c.Budget)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
-		}
-		patches = append(patches, p)
-	}
-	soft, err := m.EncodeImages(patches)
-	if err != nil {
-		return nil, err
-	}
-	return m.RawPrompt(c.Prompt, soft)
-}
 
 func samePrompt(p *model.Prompt, c *golden.Case) error {
 	if !slices.Equal(p.IDs, c.InputIDs) {

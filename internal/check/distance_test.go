@@ -68,7 +68,7 @@ func TestDistanceOfExact(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer m.Close()
-		p, err := prompt(m, dir, c)
+		p, err := prompt(m, dir, c, Options{}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -27,19 +27,29 @@ const Tolerance = 5e-4
 
 // Case is one prompt with what the reference makes of it.
 type Case struct {
-	Name         string          `json:"-"`
-	Prompt       string          `json:"prompt"` // placeholders not expanded
-	Images       []string        `json:"images"` // files in the folder media
-	Budget       int             `json:"budget"`
-	Audio        json.RawMessage `json:"audio"`
-	Video        json.RawMessage `json:"video"`
-	InputIDs     []int32         `json:"input_ids"`
-	TokenTypes   []int           `json:"token_types"`
-	GreedyIDs    []int32         `json:"greedy_ids"`
-	GreedyMargin []float64       `json:"greedy_margin"` // logit of the best token less that of the second
+	Name         string    `json:"-"`
+	Prompt       string    `json:"prompt"` // placeholders not expanded
+	Images       []string  `json:"images"` // files in the folder media, as those of sound and video
+	Budget       int       `json:"budget"`
+	Audio        []string  `json:"audio"`
+	Video        *Video    `json:"video"`
+	InputIDs     []int32   `json:"input_ids"`
+	TokenTypes   []int     `json:"token_types"`
+	GreedyIDs    []int32   `json:"greedy_ids"`
+	GreedyMargin []float64 `json:"greedy_margin"` // logit of the best token less that of the second
 
 	tensors weights.Source
 }
+
+// Video is a clip of a case and the frames of it that the reference was given.
+type Video struct {
+	File    string `json:"file"`
+	Budget  int    `json:"budget"`
+	Indices []int  `json:"frames_indices"`
+}
+
+// VideoRate is the frames a second that the reference was told of every clip.
+const VideoRate = 10
 
 // OpenCase reads the case NAME in dir.
 func OpenCase(dir, name string) (*Case, error) {
@@ -78,9 +88,6 @@ func Cases(dir string) ([]string, error) {
 
 // IsPrompt reports whether the case is a prompt with its reply; a drafter's is not.
 func (c *Case) IsPrompt() bool { return c.TokenTypes != nil }
-
-// NeedsOnlyImages reports whether the case has neither sound nor video.
-func (c *Case) NeedsOnlyImages() bool { return c.Audio == nil && c.Video == nil }
 
 // Close releases the case's files.
 func (c *Case) Close() error { return c.tensors.Close() }

@@ -13,6 +13,9 @@ type Tracer struct {
 	tolerance float64
 	tensors   map[string]*reference
 
+	// Second says that the towers of pictures run for the second time: for the frames of a
+	// video after pictures. The reference's names then end in #1.
+	Second bool
 	// Compared counts the reference tensors met so far.
 	Compared int
 	// Worst is the largest difference so far, in the terms of Tolerance, and WorstName its tensor.
@@ -48,8 +51,8 @@ func NewTracer(c *Case, tolerance float64) (*Tracer, error) {
 // reference reads the tensor of this name, which the case has.
 func (c *Case) reference(name string) (*reference, error) {
 	w, _ := c.tensors.Tensor(name)
-	if w.DType != "F32" || len(w.Shape) < 2 || len(w.Shape) > 3 {
-		return nil, fmt.Errorf("reference tensor %s: %s of shape %v, want F32 with 2 or 3 dimensions", name, w.DType, w.Shape)
+	if w.DType != "F32" || len(w.Shape) < 2 || len(w.Shape) > 4 {
+		return nil, fmt.Errorf("reference tensor %s: %s of shape %v, want F32 with 2 to 4 dimensions", name, w.DType, w.Shape)
 	}
 	if w.Elements() == 0 {
 		return nil, fmt.Errorf("reference tensor %s has no values: shape %v", name, w.Shape)
@@ -80,8 +83,11 @@ func (c *Case) Logits() (logits []float32, positions, width int, err error) {
 }
 
 // Trace compares one activation [rows, cols] with the rows that the reference kept of
-// it. item counts the pictures of a prompt in the activations of a tower.
+// it. item counts the pictures or clips of a prompt in the activations of a tower.
 func (t *Tracer) Trace(name string, item, rows, cols int, data []float32) {
+	if t.Second && strings.Contains(name, "vision") {
+		name += "#1"
+	}
 	r := t.tensors[name]
 	if r == nil {
 		return
@@ -97,9 +103,9 @@ func (t *Tracer) Trace(name string, item, rows, cols int, data []float32) {
 		return
 	}
 	for _, p := range pairs {
-		want := r.values[p.want*cols : (p.want+1)*cols]
-		for i, got := range data[p.got*cols : (p.got+1)*cols] {
-			t.compare(r, p.got, i, float64(got), float64(want[i]))
+		got := data[p.got*cols : (p.got+1)*cols]
+		for i, want := range r.values[p.want*r.width(cols):][:r.width(cols)] {
+			t.compare(r, p.got, i, float64(got[i]), float64(want))
 		}
 	}
 }
@@ -135,9 +141,25 @@ func (t *Tracer) Missing() []string {
 // pair is a row of an activation with the row of the reference that it must equal.
 type pair struct{ got, want int }
 
-// pairs undoes how the reference data was cut; its rules are in fixtures/README.md.
+// width is the number of a row's columns that the reference kept: all but of a convolution
+// of two clips.
+func (r *reference) width(cols int) int {
+	if len(r.shape) == 4 {
+		return r.shape[2] * r.shape[3]
+	}
+	return cols
+}
+
+// pairs undoes how the reference data was cut; its rules are in fixtures/README.md. A row
+// of an activation of a convolution is a time step, with its frequencies and channels.
 func (r *reference) pairs(item, rows, cols int) ([]pair, error) {
 	kept := r.shape[0]
+	if len(r.shape) == 4 { // two clips, the first time steps of each, the first frequencies of each
+		if r.width(cols) > cols || item >= kept {
+			return nil, fmt.Errorf("clip %d, %d columns, the reference has shape %v", item+1, cols, r.shape)
+		}
+		return run(0, item*r.shape[1], min(rows, r.shape[1])), nil
+	}
 	if width := len(r.values) / kept; len(r.shape) == 2 && width != cols || len(r.shape) == 3 && width%cols != 0 {
 		return nil, fmt.Errorf("%d columns, the reference has shape %v", cols, r.shape)
 	}
@@ -148,9 +170,11 @@ func (r *reference) pairs(item, rows, cols int) ([]pair, error) {
 			return nil, fmt.Errorf("%d rows, the reference has shape %v", rows, r.shape)
 		}
 		return run(rows-kept, 0, kept), nil
-	case len(r.shape) == 3 && !decoder && kept == 2 && r.shape[2] == cols: // two pictures, the first rows of each
-		if item >= kept {
-			return nil, fmt.Errorf("picture %d, the reference has %d", item+1, kept)
+	case len(r.shape) == 3 && !decoder && r.shape[1]*r.shape[2] == cols: // the first time steps of a convolution
+		return run(0, 0, min(rows, kept)), nil
+	case len(r.shape) == 3 && !decoder && kept == 2 && r.shape[2] == cols: // two pictures or clips, the first rows of each
+		if item >= kept { // of a video's frames the first two were kept
+			return nil, nil
 		}
 		return run(0, item*r.shape[1], min(rows, r.shape[1])), nil
 	case len(r.shape) == 3: // the heads of the first positions
