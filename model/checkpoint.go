@@ -28,6 +28,7 @@ type checkpoint struct {
 	// readTemplate returns the text of the chat template, "" if there is none. Only files
 	// that are converted need it: facet renders Gemma 4's templates itself.
 	readTemplate func() (string, error)
+	readJobs     func() (data []byte, place string, err error) // JobSettings
 }
 
 // openCheckpoint opens a folder with config.json, tokenizer.json and safetensors
@@ -65,6 +66,7 @@ func openFolder(path string) (*checkpoint, error) {
 		beside:        []string{filepath.Join(path, "config.json"), filepath.Join(path, tokenizerFile)},
 		readTokenizer: func() (*tokenizer.Tokenizer, error) { return tokenizer.Open(filepath.Join(path, tokenizerFile)) },
 		readTemplate:  func() (string, error) { return chatTemplate(path) },
+		readJobs:      func() ([]byte, string, error) { return jobsFile(path) },
 	}, nil
 }
 

@@ -69,6 +69,7 @@ func ggufCheckpoint(text, towers *gguf.File) (*checkpoint, error) {
 			template, _, err := text.String(chatTemplateKey)
 			return template, err
 		},
+		readJobs: func() ([]byte, string, error) { return ggufJobs(text) },
 	}, nil
 }
 
@@ -247,6 +248,7 @@ func ggufConfig(text, mmproj *gguf.File) (*Config, error) {
 	}
 	ggufText(k, &c.TextConfig)
 	ggufSampling(k, &c.Generation)
+	ggufSettings(k, c)
 	if t := &c.TextConfig; t.NumHiddenLayers == 48 && t.HiddenSize == 3840 {
 		c.ModelType = "gemma4_unified" // 12B: its keys are those of a 31B
 	}

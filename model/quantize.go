@@ -51,7 +51,8 @@ type QuantizeOptions struct {
 // the name that is returned. The files appear when they are complete, in place of those
 // that were there. Weights are read and written piece by piece, the vocabulary at once.
 //
-// The keys and values that shared layers do not use are left out. Values that lie on a
+// What facet.json and the other files say besides goes into keys of our own. The keys and
+// values that shared layers do not use are left out. Values that lie on a
 // Q4_0 grid, as those of checkpoints trained for it do, are kept exactly by q4_0.
 func Quantize(ctx context.Context, src, dst string, o QuantizeOptions) (mmproj string, err error) {
 	r, ok := recipes[o.Type]

@@ -13,7 +13,7 @@ import (
 )
 
 // The keys here are those that llama.cpp (v0.5.0) asks for, of the kinds in which its
-// converter writes them; ggufConfig reads them.
+// converter writes them; ggufConfig reads them. Those of our own are in gguf_settings.go.
 
 // ggufKeys returns the metadata of the text file.
 func (m *Model) ggufKeys(fileType uint32) ([]gguf.KV, error) {
@@ -55,7 +55,11 @@ func (m *Model) ggufKeys(fileType uint32) ([]gguf.KV, error) {
 		add(p+key+"_swa", uint32(t.HeadDim))
 	}
 	vocabulary, err := m.vocabularyKeys()
-	return append(keys, vocabulary...), err
+	if err != nil {
+		return nil, err
+	}
+	settings, err := m.settingsKeys()
+	return slices.Concat(keys, vocabulary, settings), err
 }
 
 // fitsGGUF reports what of a configuration the keys cannot say.
@@ -117,10 +121,10 @@ func (m *Model) generalKeys(architecture, kind string, fileType uint32) []gguf.K
 	if g.TopP != nil {
 		keys = append(keys, gguf.KV{Key: "general.sampling.top_p", Value: *g.TopP})
 	}
-	if g.Temperature != nil {
-		keys = append(keys, gguf.KV{Key: "general.sampling.temp", Value: *g.Temperature})
+	if g.MinP > 0 {
+		keys = append(keys, gguf.KV{Key: "general.sampling.min_p", Value: g.MinP})
 	}
-	return keys
+	return append(keys, gguf.KV{Key: "general.sampling.temp", Value: m.config.Sampling().Temperature})
 }
 
 // vocabularyKeys are the tokenizer's, and the chat template.

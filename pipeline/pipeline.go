@@ -93,7 +93,7 @@ func New(s Settings) (*Pipeline, error) {
 		return nil, fmt.Errorf("%s: this checkpoint takes no images", s.Model.Path())
 	}
 	var err error
-	if p.checkpoint, err = job.OpenCheckpoint(s.Model.Folder()); err != nil {
+	if p.checkpoint, err = job.OpenCheckpoint(s.Model); err != nil {
 		return nil, err
 	}
 	if _, err := s.Job.Plan(s.Options, p.checkpoint); err != nil {

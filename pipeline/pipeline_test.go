@@ -344,14 +344,14 @@ func TestNewErrors(t *testing.T) {
 	for _, name := range []string{"config.json", "model.safetensors", "tokenizer.json"} {
 		link(t, fixtures.Path("nano/"+name), filepath.Join(dir, name))
 	}
-	put(t, dir, job.CheckpointFile, `{"jobs": {"orc": {}}}`)
+	put(t, dir, model.JobsFile, `{"jobs": {"orc": {}}}`)
 	broken, err := model.Open(dir, model.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer broken.Close()
 	_, err = New(Settings{Model: broken, Job: job.OCR})
-	if err == nil || errors.As(err, &option) || !strings.Contains(err.Error(), job.CheckpointFile) {
+	if err == nil || errors.As(err, &option) || !strings.Contains(err.Error(), model.JobsFile) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/schollz/progressbar/v3"
 
 	"facet/model"
+	"facet/pipeline/job"
 )
 
 // modelCommand groups the commands that make checkpoints.
@@ -47,6 +48,9 @@ func (c *quantizeCommand) Run(ctx context.Context, s *streams) error {
 			return fmt.Errorf("%s: exists already; --overwrite replaces it", path)
 		}
 	}
+	if err := checkJobs(src); err != nil {
+		return err
+	}
 	var bar *progressbar.ProgressBar
 	start := time.Now()
 	mmproj, err := model.Quantize(ctx, src, c.Dst, model.QuantizeOptions{Type: c.Type, Threads: c.Threads, Progress: func(done, total int64) {
@@ -76,4 +80,15 @@ func (c *quantizeCommand) Run(ctx context.Context, s *streams) error {
 	}
 	fmt.Fprintf(s.err, "written in %.1f s\n", time.Since(start).Seconds())
 	return nil
+}
+
+// checkJobs refuses a checkpoint whose facet.json is wrong: what is made of it would be too.
+func checkJobs(path string) error {
+	m, err := model.Bind(path, "")
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	_, err = job.OpenCheckpoint(m)
+	return err
 }

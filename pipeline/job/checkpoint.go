@@ -1,10 +1,7 @@
 package job
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
-	"path/filepath"
 	"slices"
 
 	"facet/internal/strictjson"
@@ -12,7 +9,7 @@ import (
 )
 
 // Checkpoint is what a checkpoint says about jobs: the file facet.json beside
-// its config.json. A checkpoint trained for one prompt needs it; Google's
+// its config.json, or a key of a GGUF file. A checkpoint trained for one prompt needs it; Google's
 // have none and get the jobs' own questions.
 //
 //	{"jobs": {"ocr": {"prompt": "Read the text.", "budget": 70, "boxes": ["line"]}}}
@@ -27,9 +24,6 @@ type Setting struct {
 	Boxes  []Boxes `json:"boxes,omitempty"`  // what its answers locate, the default first
 }
 
-// CheckpointFile is the name of the file that holds a Checkpoint.
-const CheckpointFile = "facet.json"
-
 const maxCheckpointFile = 1 << 20 // bytes: room for a prompt for every job
 
 // FormatError says what is wrong with a file of ours.
@@ -37,21 +31,22 @@ type FormatError string
 
 func (e FormatError) Error() string { return "invalid data: " + string(e) }
 
-// OpenCheckpoint reads facet.json in the folder dir; a folder without one
-// gives the zero Checkpoint. Unknown keys, jobs and values are FormatErrors,
-// so that a misspelt one is seen.
-func OpenCheckpoint(dir string) (Checkpoint, error) {
-	path := filepath.Join(dir, CheckpointFile)
-	data, err := strictjson.ReadFile(path, maxCheckpointFile)
-	if errors.Is(err, fs.ErrNotExist) {
-		return Checkpoint{}, nil
-	}
-	if err != nil {
+// JobSettings is an open checkpoint. It returns the content of its facet.json and, for
+// errors, the place where that stands; nil where it has none.
+type JobSettings interface {
+	JobSettings() (data []byte, place string, err error)
+}
+
+// OpenCheckpoint reads what a checkpoint says; one that says nothing gives the zero
+// Checkpoint. Unknown keys, jobs and values are FormatErrors, so that a misspelt one is seen.
+func OpenCheckpoint(s JobSettings) (Checkpoint, error) {
+	data, place, err := s.JobSettings()
+	if err != nil || data == nil {
 		return Checkpoint{}, err
 	}
 	c, err := ParseCheckpoint(data)
 	if err != nil {
-		return Checkpoint{}, fmt.Errorf("%s: %w", path, err)
+		return Checkpoint{}, fmt.Errorf("%s: %w", place, err)
 	}
 	return c, nil
 }

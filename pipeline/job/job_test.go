@@ -12,7 +12,7 @@ import (
 )
 
 func TestPlan(t *testing.T) {
-	nano, err := OpenCheckpoint(fixtures.Path("nano"))
+	nano, err := OpenCheckpoint(file(fixtures.Path("nano/facet.json")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,16 +77,31 @@ func TestParseCheckpointRefuses(t *testing.T) {
 	}
 }
 
+// file is a checkpoint that says what a file says; "" says nothing.
+type file string
+
+func (f file) JobSettings() ([]byte, string, error) {
+	if f == "" {
+		return nil, "nowhere", nil
+	}
+	data, err := os.ReadFile(string(f))
+	return data, string(f), err
+}
+
 func TestOpenCheckpoint(t *testing.T) {
-	dir := t.TempDir()
-	if c, err := OpenCheckpoint(dir); err != nil || len(c.Jobs) > 0 {
-		t.Errorf("folder without the file: %v, %v", c, err)
+	if c, err := OpenCheckpoint(file("")); err != nil || len(c.Jobs) > 0 {
+		t.Errorf("a checkpoint that says nothing: %v, %v", c, err)
 	}
-	path := filepath.Join(dir, CheckpointFile)
-	if err := os.WriteFile(path, []byte("{"), 0o666); err != nil {
-		t.Fatal(err)
+	path := filepath.Join(t.TempDir(), "facet.json")
+	for _, content := range []string{"", "{"} { // an empty file says nothing well either
+		if err := os.WriteFile(path, []byte(content), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := OpenCheckpoint(file(path)); err == nil || !strings.Contains(err.Error(), path) {
+			t.Errorf("%q: error %v does not name %s", content, err, path)
+		}
 	}
-	if _, err := OpenCheckpoint(dir); err == nil || !strings.Contains(err.Error(), path) {
-		t.Errorf("error %v does not name %s", err, path)
+	if _, err := OpenCheckpoint(file(path + "x")); err == nil {
+		t.Error("a file that cannot be read says nothing")
 	}
 }
