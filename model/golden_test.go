@@ -8,13 +8,13 @@ import (
 	"facet/internal/check"
 )
 
-// The reference cases with text and images: every named activation within
+// The reference cases with text, images, sound and video: every named activation within
 // golden.Tolerance, ids and token types equal, and the greedy reply. Converted to GGUF the
 // checkpoints answer the same, so one case with pictures is enough; quantised files have
 // cases of their own, with the logits only.
 func TestGolden(t *testing.T) {
 	for checkpoint, want := range map[string]struct{ cases, activations int }{
-		"tiny-e": {5, 10}, "tiny-dense": {5, 10}, "tiny-moe": {5, 10},
+		"tiny-e": {8, 10}, "tiny-dense": {6, 10}, "tiny-moe": {5, 10},
 		"gguf/tiny-e-bf16": {5, 10}, "gguf/tiny-dense-bf16": {5, 10}, "gguf/tiny-moe-bf16": {5, 10},
 		"gguf/small-e-Q4_0": {1, 1},
 	} {
@@ -27,6 +27,9 @@ func TestGolden(t *testing.T) {
 		}
 		if strings.HasSuffix(checkpoint, "-bf16") {
 			names = []string{"image"}
+			if checkpoint == "gguf/tiny-e-bf16" {
+				names = append(names, "audio")
+			}
 		}
 		for _, name := range names {
 			t.Run(checkpoint+"/"+name, func(t *testing.T) {
