@@ -8,7 +8,7 @@
 // it answers means nothing. The stages:
 //
 //  1. shape    sizes of the checkpoint, layer by layer          shape.go
-//  2. list     every tensor with its type and distribution      decoder.go, tower.go
+//  2. list     every tensor with its type and distribution      decoder.go, tower.go, audio.go
 //  3. draw     a pool of random blocks for each distribution    random.go
 //  4. write    tensors of blocks drawn from the pools
 //
@@ -32,7 +32,7 @@ type arguments struct {
 	Type   string `help:"Type of the matrices: ${enum}." enum:"q4_0,q8_0,q4_k_m" default:"q4_0"`
 	Mix    string `help:"released: tables, projections and some layers in the types that the released mix gives them; plain: --type for every matrix." enum:"released,plain" default:"released"`
 	Layers int    `help:"Fewer layers than the size has; kinds follow its pattern, the last is a full one." placeholder:"N"`
-	Mmproj string `help:"Also write the vision tower of this size, in BF16." type:"path" placeholder:"FILE"`
+	Mmproj string `help:"Also write the towers of this size, in BF16." type:"path" placeholder:"FILE"`
 	Seed   uint64 `help:"Of the random numbers." default:"1"`
 }
 

@@ -18,6 +18,7 @@ var tiny = map[string]shape{
 		name: "E", layers: 10, period: 5, hidden: 256, heads: 4, kvHeads: 1, globalKVHeads: 1, headDim: 64, globalHeadDim: 128,
 		intermediate: 512, doubleWide: true, kvShared: 5, perLayer: 256, window: 16, context: 1024, vocabulary: 2048,
 		tower: tower{layers: 2, hidden: 96, heads: 3, intermediate: 192, clipped: true, positions: 64},
+		ear:   ear{layers: 2, hidden: 64, heads: 2, channels: [2]int{32, 4}, kernel: 5, out: 96},
 	},
 	"moe": {
 		name: "MoE", layers: 6, period: 6, hidden: 256, heads: 4, kvHeads: 2, globalKVHeads: 1, headDim: 64, globalHeadDim: 128,
@@ -170,6 +171,9 @@ func TestTower(t *testing.T) {
 			} else if want.values == nil && len(want.shape) > 1 {
 				checkDistribution(t, want, tensor.Data)
 			}
+		}
+		if _, hears := f.Tensor("a.blk.1.conv_pw2.output_max"); hears != (s.ear.layers > 0) {
+			t.Errorf("%s: an audio tower %v, want %v", name, hears, s.ear.layers > 0)
 		}
 		if _, clipped := f.Tensor("v.blk.1.ffn_down.output_max"); clipped != s.tower.clipped {
 			t.Errorf("%s: clip bounds %v, want %v", name, clipped, s.tower.clipped)

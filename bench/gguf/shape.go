@@ -18,6 +18,7 @@ type shape struct {
 	experts, expertsPerToken, expFF int
 	vocabulary                      int
 	tower                           tower
+	ear                             ear // none in the large sizes
 }
 
 // tower holds the sizes of a vision tower.
@@ -37,11 +38,11 @@ var (
 var released = map[string]shape{
 	"E2B": {
 		name: "E2B", layers: 35, period: 5, hidden: 1536, heads: 8, kvHeads: 1, globalKVHeads: 1, headDim: 256, globalHeadDim: 512,
-		intermediate: 6144, doubleWide: true, kvShared: 20, perLayer: 256, window: 512, context: 131072, vocabulary: 262144, tower: smallTower,
+		intermediate: 6144, doubleWide: true, kvShared: 20, perLayer: 256, window: 512, context: 131072, vocabulary: 262144, tower: smallTower, ear: smallEar,
 	},
 	"E4B": {
 		name: "E4B", layers: 42, period: 6, hidden: 2560, heads: 8, kvHeads: 2, globalKVHeads: 2, headDim: 256, globalHeadDim: 512,
-		intermediate: 10240, kvShared: 18, perLayer: 256, window: 512, context: 131072, vocabulary: 262144, tower: smallTower,
+		intermediate: 10240, kvShared: 18, perLayer: 256, window: 512, context: 131072, vocabulary: 262144, tower: smallTower, ear: smallEar,
 	},
 	"26B-A4B": {
 		name: "26B-A4B", layers: 30, period: 6, hidden: 2816, heads: 16, kvHeads: 8, globalKVHeads: 2, headDim: 256, globalHeadDim: 512,

@@ -14,10 +14,10 @@ const patchSize = 16
 // weights, and finite, so that the work is done and nothing is lost.
 const clip = 256
 
-// metadata returns the keys of an mmproj file for the decoder s.
+// metadata returns the keys of the mmproj file for the decoder s.
 func (t tower) metadata(s shape) []gguf.KV {
 	const p = "clip.vision."
-	return []gguf.KV{
+	kvs := []gguf.KV{
 		{Key: "general.architecture", Value: "clip"},
 		{Key: "general.type", Value: "mmproj"},
 		{Key: "general.name", Value: "Random " + s.name},
@@ -36,9 +36,10 @@ func (t tower) metadata(s shape) []gguf.KV {
 		{Key: p + "image_std", Value: []float32{1, 1, 1}},
 		{Key: "general.quantization_version", Value: uint32(2)},
 	}
+	return append(kvs, s.ear.metadata(s)...)
 }
 
-// tensors returns every tensor of an mmproj file for the decoder s.
+// tensors returns every tensor of the mmproj file for the decoder s.
 func (t tower) tensors(s shape) []matrix {
 	list := []matrix{
 		{name: "mm.input_projection.weight", dtype: "BF16", shape: []int{s.hidden, t.hidden}, std: inverseRoot(t.hidden)},
@@ -53,7 +54,7 @@ func (t tower) tensors(s shape) []matrix {
 	for i := range t.layers {
 		list = append(list, t.layer(i)...)
 	}
-	return list
+	return append(list, s.ear.tensors(s)...)
 }
 
 func (t tower) layer(i int) []matrix {
@@ -75,16 +76,23 @@ func (t tower) layer(i int) []matrix {
 		{"attn_q", t.hidden, t.hidden}, {"attn_k", t.hidden, t.hidden}, {"attn_v", t.hidden, t.hidden}, {"attn_out", t.hidden, t.hidden},
 		{"ffn_gate", t.intermediate, t.hidden}, {"ffn_up", t.intermediate, t.hidden}, {"ffn_down", t.hidden, t.intermediate},
 	} {
-		list = append(list, matrix{name: p + l.name + ".weight", dtype: "BF16", shape: []int{l.out, l.in}, std: inverseRoot(l.in)})
+		layer := clipped(p+l.name, l.out, l.in)
 		if !t.clipped {
-			continue
+			layer = layer[:1]
 		}
-		for _, bound := range []struct {
-			name  string
-			value float32
-		}{{"input_min", -clip}, {"input_max", clip}, {"output_min", -clip}, {"output_max", clip}} {
-			list = append(list, matrix{name: p + l.name + "." + bound.name, dtype: "F32", shape: []int{1}, values: []float32{bound.value}})
-		}
+		list = append(list, layer...)
+	}
+	return list
+}
+
+// clipped returns a linear layer of a tower: its matrix, then its bounds.
+func clipped(name string, out, in int) []matrix {
+	list := []matrix{{name: name + ".weight", dtype: "BF16", shape: []int{out, in}, std: inverseRoot(in)}}
+	for _, bound := range []struct {
+		name  string
+		value float32
+	}{{"input_min", -clip}, {"input_max", clip}, {"output_min", -clip}, {"output_max", clip}} {
+		list = append(list, matrix{name: name + "." + bound.name, dtype: "F32", shape: []int{1}, values: []float32{bound.value}})
 	}
 	return list
 }
