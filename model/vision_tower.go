@@ -3,6 +3,7 @@ package model
 import (
 	"fmt"
 	"math"
+	"strings"
 
 	"facet/internal/kernel"
 	"facet/internal/tensor"
@@ -69,9 +70,18 @@ func (t *visionTower) pack(p *tensor.Pool) {
 		for _, n := range []*linear{&a.q, &a.k, &a.v, &a.o, &m.gate, &m.up, &m.down} {
 			n.pack(p)
 		}
+		t.release(l.name + ".")
 	}
+	t.release("")
+}
+
+// release gives back the pages of the stored tensors whose name begins with prefix, layer
+// by layer while panels are made, so that the tower is not resident twice.
+func (t *visionTower) release(prefix string) {
 	for _, w := range t.stored {
-		w.Release(0, len(w.Data))
+		if strings.HasPrefix(w.Name, prefix) {
+			w.Release(0, len(w.Data))
+		}
 	}
 }
 
