@@ -76,3 +76,11 @@ func (c Channels) pick(dst, src []float32, n, t int) {
 		dst[i] = src[i*n+from]
 	}
 }
+
+// number returns the channel that track t holds, counted from 1, or 0 for all of them.
+func (c Channels) number(t int) int {
+	if c == Split {
+		return t + 1
+	}
+	return int(c)
+}

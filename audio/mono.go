@@ -3,6 +3,7 @@ package audio
 import (
 	"fmt"
 	"io"
+	"iter"
 )
 
 // A mono reads a Stream as mono tracks at one rate.
@@ -99,4 +100,46 @@ func ReadMono(src Stream, rate int, c Channels, limit int) (pcm []float32, more 
 		return pcm[:limit], true, nil
 	}
 	return pcm, false, nil
+}
+
+// Pieces reads a recording and cuts it, each of its tracks by itself. The pieces of one channel come in order; where channels
+// are split, those of several come as they end. It holds about 4 MB of sound a track. An error ends it; errors are
+// those of [ReadMono].
+func Pieces(src Stream, rate int, c Channels, cut Cut) iter.Seq2[Piece, error] {
+	return func(yield func(Piece, error) bool) {
+		m, err := newMono(src, rate, c)
+		if err != nil {
+			yield(Piece{}, err)
+			return
+		}
+		cutters := make([]*Cutter, len(m.resamplers))
+		for t := range cutters {
+			cutters[t] = NewCutter(rate, cut)
+		}
+		for {
+			var ready []Piece
+			err := m.next(func(track int, pcm []float32) {
+				pieces := cutters[track].Cut(pcm)
+				if m.ended {
+					pieces = append(pieces, cutters[track].Flush()...)
+				}
+				for i := range pieces {
+					pieces[i].Channel = c.number(track)
+				}
+				ready = append(ready, pieces...)
+			})
+			if err == io.EOF {
+				return
+			}
+			if err != nil {
+				yield(Piece{}, err)
+				return
+			}
+			for _, p := range ready {
+				if !yield(p, nil) {
+					return
+				}
+			}
+		}
+	}
 }

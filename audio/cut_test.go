@@ -1,0 +1,404 @@
+package audio
+
+import (
+	"encoding/binary"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+)
+
+// A scene puts together a recording of 16 kHz whose content is known.
+type scene struct {
+	rng    *rand.Rand
+	pcm    []float32
+	spoken []Span // what was said, one sentence each
+}
+
+func newScene(seed uint64) *scene { return &scene{rng: rand.New(rand.NewPCG(seed, 0))} }
+
+func (s *scene) seconds() float64 { return float64(len(s.pcm)) / 16000 }
+
+// silence adds zeros.
+func (s *scene) silence(seconds float64) *scene {
+	s.pcm = append(s.pcm, make([]float32, int(seconds*16000))...)
+	return s
+}
+
+// sentence adds words of 0.15 to 0.5 s, loud and soft, with 30 to 90 ms between them: harmonics of a voice that falls, hissing
+// now and then.
+func (s *scene) sentence(seconds, level float64) *scene {
+	begin := s.seconds()
+	phase := 0.0
+	for s.seconds()-begin < seconds {
+		n := int(16000 * min(0.15+0.35*s.rng.Float64(), max(0.1, begin+seconds-s.seconds())))
+		loud := level * math.Pow(10, -8*s.rng.Float64()/20)
+		hiss := s.rng.IntN(5) == 0
+		for i := range n {
+			envelope := math.Sqrt(math.Sin(math.Pi * (float64(i) + 0.5) / float64(n)))
+			phase += (90 + 40*float64(n-i)/float64(n)) / 16000
+			v := 1 - 2*math.Mod(phase, 1)
+			if hiss {
+				v = s.rng.NormFloat64() / 2
+			}
+			s.pcm = append(s.pcm, float32(loud*envelope*v*0.7))
+		}
+		if s.seconds()-begin < seconds-0.2 {
+			s.silence(0.03 + 0.06*s.rng.Float64())
+		}
+	}
+	s.spoken = append(s.spoken, Span{begin, s.seconds()})
+	return s
+}
+
+// noise adds to all of it: white noise of this deviation.
+func (s *scene) noise(deviation float64) *scene {
+	for i := range s.pcm {
+		s.pcm[i] += float32(deviation * s.rng.NormFloat64())
+	}
+	return s
+}
+
+// talk adds sentences of 1.5 to 6 s with pauses of 0.4 to 1.3 s.
+func (s *scene) talk(seconds float64) *scene {
+	for end := s.seconds() + seconds; s.seconds() < end; {
+		s.sentence(1.5+4.5*s.rng.Float64(), 0.3)
+		s.silence(0.4 + 0.9*s.rng.Float64())
+	}
+	return s
+}
+
+// cut hands over a recording in blocks of a length.
+func cut(c Cut, pcm []float32, block int) []Piece {
+	cutter := NewCutter(16000, c)
+	var pieces []Piece
+	for part := range slices.Chunk(pcm, block) {
+		pieces = append(pieces, cutter.Cut(part)...)
+	}
+	return append(pieces, cutter.Flush()...)
+}
+
+// checkPieces tests what holds for any recording: order, limits, that samples are the recording's, and that whatever sounds for
+// 50 ms is in a piece, by classes found for the recording as a whole.
+func checkPieces(t *testing.T, c Cut, pcm []float32, pieces []Piece) {
+	t.Helper()
+	covered := make([]bool, len(pcm))
+	end := int64(0)
+	for i, p := range pieces {
+		stop := p.First + int64(len(p.PCM))
+		if p.First < end || stop > int64(len(pcm)) || len(p.PCM) == 0 {
+			t.Fatalf("piece %d holds samples %d to %d of %d; the one before ended at %d", i, p.First, stop, len(pcm), end)
+		}
+		end = stop
+		if most := int64(c.Max.Seconds() * 16000); stop-p.First > most {
+			t.Fatalf("piece %d has %d samples, limit %d", i, stop-p.First, most)
+		}
+		for j, v := range p.PCM {
+			if math.Float32bits(v) != math.Float32bits(pcm[p.First+int64(j)]) {
+				t.Fatalf("piece %d: sample %d is not the recording's", i, j)
+			}
+			covered[p.First+int64(j)] = true
+		}
+		last := p.Span().Start
+		for _, pause := range p.Pauses {
+			if pause.Start < last || pause.End < pause.Start+0.149 || pause.End > p.Span().End {
+				t.Fatalf("piece %d, %v: pause %v after %g", i, p.Span(), pause, last)
+			}
+			last = pause.End
+		}
+	}
+	severed := map[int]bool{}
+	for _, p := range pieces {
+		if p.Severed {
+			severed[int(p.First)/160+len(p.PCM)/160] = true
+		}
+	}
+	classes := wholeClasses(pcm)
+	for i := 0; i < len(classes); {
+		j := i
+		for j < len(classes) && classes[j] > silent && (j == i || !severed[j]) {
+			j++
+		}
+		if j-i >= shortestSound {
+			for k := i * 160; k < min(j*160, len(pcm)); k++ {
+				if !covered[k] {
+					t.Fatalf("there is sound from %.2f to %.2f s, and sample %d of it is in no piece", float64(i)/100, float64(j)/100, k)
+				}
+			}
+		}
+		i = max(j, i+1)
+	}
+}
+
+// wholeClasses is the plain definition of what a meter finds.
+func wholeClasses(pcm []float32) []class {
+	n := (len(pcm) + 159) / 160
+	levels := make([]float32, n)
+	for i := range levels {
+		around := pcm[max(0, i-1)*160 : min(len(pcm), (i+2)*160)]
+		var x, xx float64
+		for _, v := range around {
+			x += float64(v)
+			xx += float64(v) * float64(v)
+		}
+		count := float64(len(around))
+		levels[i] = lowestLevel
+		if power := xx/count - x/count*x/count; power > 1e-9 {
+			levels[i] = float32(10 * math.Log10(power))
+		}
+	}
+	classes := make([]class, n)
+	for i := range classes {
+		b := i / 500
+		classes[i] = findThresholds(slices.Clone(levels[max(0, b-2)*500 : min(n, (b+3)*500)])).class(levels[i])
+	}
+	return classes
+}
+
+func TestCutTalk(t *testing.T) {
+	for seed := range uint64(2) {
+		s := newScene(seed).silence(3).talk(100).silence(20).talk(60).noise(0.001 * float64(seed))
+		for _, c := range []Cut{Segments(30 * time.Second), Segments(5 * time.Second), Segments(11 * time.Second), Subtitles()} {
+			pieces := cut(c, s.pcm, 4096)
+			checkPieces(t, c, s.pcm, pieces)
+			share := 1.0
+			if c.Max < 6*time.Second {
+				share = 0.6 // there are longer sentences
+			}
+			t.Logf("pieces of at most %v:", c.Max)
+			reportCuts(t, s.spoken, pieces, share)
+		}
+	}
+}
+
+// reportCuts fails unless a share of cuts falls between sentences. It logs the largest distance of a sentence's border from the
+// border of the piece that begins or ends there.
+func reportCuts(t *testing.T, spoken []Span, pieces []Piece, share float64) {
+	t.Helper()
+	borders, inPause := 0, 0
+	var largest float64
+	for _, p := range pieces {
+		for k, at := range []float64{p.Span().Start, p.Span().End} {
+			borders++
+			inside := slices.ContainsFunc(spoken, func(s Span) bool { return at > s.Start+0.03 && at < s.End-0.03 })
+			if inside {
+				continue
+			}
+			inPause++
+			nearest := math.Inf(1)
+			for _, s := range spoken {
+				nearest = min(nearest, math.Abs(at-[]float64{s.Start, s.End}[k]))
+			}
+			largest = max(largest, nearest)
+		}
+	}
+	var heard, said float64
+	for _, p := range pieces {
+		heard += p.Span().End - p.Span().Start
+	}
+	for _, s := range spoken {
+		said += s.End - s.Start
+	}
+	t.Logf("%d pieces, %d of %d borders in a pause, border error up to %.2f s; %.0f s in pieces for %.0f s said", len(pieces), inPause, borders, largest, heard, said)
+	if borders == 0 || float64(inPause) < share*float64(borders) {
+		t.Errorf("%d of %d borders are in a pause", inPause, borders)
+	}
+}
+
+func TestCutDoesNotDependOnBlocks(t *testing.T) {
+	for seed := range uint64(2) {
+		s := newScene(seed).talk(20).silence(7).sentence(50, 0.2).silence(21).talk(10).noise(0.001)
+		for _, c := range []Cut{Segments(30 * time.Second), Segments(5 * time.Second), Subtitles()} {
+			want := cut(c, s.pcm, len(s.pcm))
+			checkPieces(t, c, s.pcm, want)
+			for _, block := range []int{1, 160, 4099, 70001} {
+				got := cut(c, s.pcm, block)
+				if !slices.EqualFunc(got, want, func(a, b Piece) bool {
+					return a.First == b.First && slices.Equal(a.PCM, b.PCM) && slices.Equal(a.Pauses, b.Pauses) && a.Severed == b.Severed
+				}) {
+					t.Errorf("seed %d, %v: other pieces in blocks of %d", seed, c.Max, block)
+				}
+			}
+		}
+	}
+}
+
+// What no one would call sound gives no piece: nothing, hum, hiss, an offset, clicks.
+func TestCutNothing(t *testing.T) {
+	for name, s := range map[string]*scene{
+		"empty":           newScene(1),
+		"one sample":      newScene(1).silence(1.0 / 16000),
+		"digital silence": newScene(1).silence(70),
+		"dither":          newScene(1).silence(70).noise(1.0 / 32768),
+		"hiss":            newScene(1).silence(70).noise(0.003),
+		"short hiss":      newScene(1).silence(0.4).noise(0.003),
+		"hum":             newScene(1).silence(70).add(func(x float64) float64 { return 0.004 * math.Sin(2*math.Pi*50*x) }),
+		"offset":          newScene(1).silence(70).noise(0.0001).add(func(float64) float64 { return 0.4 }),
+		"clicks": newScene(1).silence(70).noise(0.001).add(func(x float64) float64 {
+			if math.Mod(x, 9) < 0.004 {
+				return 0.9
+			}
+			return 0
+		}),
+	} {
+		c := Segments(30 * time.Second)
+		pieces := cut(c, s.pcm, 4096)
+		checkPieces(t, c, s.pcm, pieces)
+		for _, p := range pieces {
+			t.Errorf("%s: a piece from %.2f to %.2f s", name, p.Span().Start, p.Span().End)
+		}
+	}
+}
+
+// add adds a function of time in seconds to all of it.
+func (s *scene) add(f func(x float64) float64) *scene {
+	for i := range s.pcm {
+		s.pcm[i] += float32(f(float64(i) / 16000))
+	}
+	return s
+}
+
+// Speech is found in all sorts of recordings, without a word lost.
+func TestCutFindsSpeech(t *testing.T) {
+	talk := func() *scene { return newScene(5).silence(4).talk(60).silence(12).sentence(0.35, 0.3).silence(9) }
+	clip := func(s *scene, most float32) *scene {
+		for i, v := range s.pcm {
+			s.pcm[i] = max(-most, min(most, v))
+		}
+		return s
+	}
+	for name, s := range map[string]*scene{
+		"clean":         talk(),
+		"room":          talk().noise(0.001),
+		"noisy":         talk().noise(0.01),
+		"loud noise":    talk().noise(0.05),
+		"offset":        talk().noise(0.0005).add(func(float64) float64 { return 0.3 }),
+		"hum":           talk().noise(0.0005).add(func(x float64) float64 { return 0.02 * math.Sin(2*math.Pi*50*x) }),
+		"quiet":         talk().noise(0.0005).add(func(float64) float64 { return 0 }).scale(0.01),
+		"clipped":       clip(talk().noise(0.0005).scale(30), 1),
+		"one word":      newScene(6).silence(30).sentence(0.3, 0.2).silence(30).noise(0.0005),
+		"word at start": newScene(6).sentence(0.3, 0.2).silence(30).noise(0.0005),
+		"word at end":   newScene(6).silence(30).sentence(0.3, 0.2).noise(0.0005),
+		"word alone":    newScene(6).sentence(0.3, 0.2),
+	} {
+		for _, c := range []Cut{Segments(30 * time.Second), Subtitles()} {
+			pieces := cut(c, s.pcm, 4096)
+			checkPieces(t, c, s.pcm, pieces)
+			for _, said := range s.spoken {
+				heard := 0.0
+				for _, p := range pieces {
+					heard += max(0, min(said.End, p.Span().End)-max(said.Start, p.Span().Start))
+				}
+				if heard < said.End-said.Start-0.02 {
+					t.Errorf("%s, %v: of what is said from %.2f to %.2f s, %.2f s is in pieces", name, c.Max, said.Start, said.End, heard)
+				}
+			}
+			t.Logf("%s, %v:", name, c.Max)
+			if name != "loud noise" {
+				reportCuts(t, s.spoken, pieces, 1)
+			}
+		}
+	}
+}
+
+func (s *scene) scale(by float32) *scene {
+	for i := range s.pcm {
+		s.pcm[i] *= by
+	}
+	return s
+}
+
+// Music has no pauses; all of it is kept, in pieces that follow each other.
+func TestCutMusic(t *testing.T) {
+	for _, loud := range []float64{0.02, 0.5} {
+		s := newScene(7).silence(100).add(func(x float64) float64 {
+			beat := math.Exp(-6 * math.Mod(x, 0.5))
+			chord := math.Sin(2*math.Pi*220*x) + math.Sin(2*math.Pi*277.2*x) + math.Sin(2*math.Pi*329.6*x)
+			return loud * (0.2*chord*(1+0.5*math.Sin(2*math.Pi*x/7)) + 0.4*beat*math.Sin(2*math.Pi*80*x))
+		})
+		c := Segments(30 * time.Second)
+		pieces := cut(c, s.pcm, 4096)
+		checkPieces(t, c, s.pcm, pieces)
+		at := 0.0
+		for _, p := range pieces {
+			if p.Span().Start > at+0.05 {
+				t.Errorf("music of %g is left out from %.2f to %.2f s", loud, at, p.Span().Start)
+			}
+			at = p.Span().End
+		}
+		if len(pieces) > 6 || at < s.seconds()-0.05 {
+			t.Errorf("music of %g: %d pieces up to %.2f s of %.2f", loud, len(pieces), at, s.seconds())
+		}
+	}
+}
+
+// With one pause in the last third, that is where the piece ends, and sound without a pause is cut where it is quietest.
+func TestCutInTheLastThird(t *testing.T) {
+	tone := func(x float64) float64 {
+		level := 0.3
+		if x > 24 && x < 24.3 {
+			level = 0.1
+		}
+		return level * math.Sin(2*math.Pi*300*x)
+	}
+	s := newScene(1).silence(45).add(tone)
+	c := Segments(30 * time.Second)
+	pieces := cut(c, s.pcm, 4096)
+	checkPieces(t, c, s.pcm, pieces)
+	if len(pieces) != 2 || pieces[0].Span().End < 24 || pieces[0].Span().End > 24.3 {
+		t.Errorf("a dip at 24.0 to 24.3 s: %d pieces, the first until %.2f s", len(pieces), pieces[0].Span().End)
+	}
+	for i := range s.pcm {
+		if x := float64(i) / 16000; x > 21.2 && x < 21.6 || x > 10 && x < 11 {
+			s.pcm[i] = 0
+		}
+	}
+	pieces = cut(c, s.pcm, 4096)
+	checkPieces(t, c, s.pcm, pieces)
+	if len(pieces) != 2 || pieces[0].Span().End < 21.2 || pieces[0].Span().End > 21.6 || pieces[0].Severed {
+		t.Errorf("a pause at 21.2 to 21.6 s: %d pieces, the first until %.2f s", len(pieces), pieces[0].Span().End)
+	}
+}
+
+// FuzzCut makes recordings of loud and soft stretches and cuts them in blocks of odd lengths.
+func FuzzCut(f *testing.F) {
+	f.Add([]byte{200, 9, 0, 30, 90, 40, 255, 3, 0, 200, 180, 255}, uint16(4096), uint8(0))
+	f.Add([]byte{255, 255, 254, 255, 100, 100, 0, 255, 1, 1}, uint16(1), uint8(7))
+	f.Add([]byte{}, uint16(3), uint8(1))
+	f.Fuzz(func(t *testing.T, script []byte, block uint16, kind uint8) {
+		rng := rand.New(rand.NewPCG(1, uint64(len(script))))
+		var pcm []float32
+		for i := 0; i+2 <= min(len(script), 64); i += 2 {
+			level := float32(math.Pow(10, -float64(255-script[i])/40))
+			if script[i] == 0 {
+				level = 0
+			}
+			for range int(script[i+1]) * 293 {
+				v := level * (2*rng.Float32() - 1)
+				if kind&128 != 0 && rng.IntN(1000) == 0 {
+					v = math.Float32frombits(binary.LittleEndian.Uint32([]byte{script[i], kind, script[i+1], 0x7f})) // mostly no number
+				}
+				pcm = append(pcm, v)
+			}
+		}
+		c := Segments(time.Duration(1+kind%30) * time.Second)
+		if c.Max < 2*time.Second {
+			c = Subtitles()
+		}
+		pieces := cut(c, pcm, max(1, int(block)))
+		if kind&128 != 0 {
+			return // NaN is nobody's sample, but no reason to panic either
+		}
+		checkPieces(t, c, pcm, pieces)
+		whole := cut(c, pcm, max(1, len(pcm)))
+		if len(whole) != len(pieces) {
+			t.Fatalf("%d pieces whole, %d in blocks of %d", len(whole), len(pieces), block)
+		}
+		for i := range whole {
+			if whole[i].First != pieces[i].First || len(whole[i].PCM) != len(pieces[i].PCM) {
+				t.Fatalf("piece %d: %v whole, %v in blocks of %d", i, whole[i].Span(), pieces[i].Span(), block)
+			}
+		}
+	})
+}
