@@ -1,4 +1,4 @@
-# make build   bin/facet
+# make build   bin/facet, and bin/facet-media where FFmpeg's headers are found
 # make demo    build, read the sample pages, show text, boxes and pictures
 # make test    format, vet, tests, builds without cgo and for other systems
 #
@@ -13,10 +13,15 @@ FUZZTIME ?= 30s
 FUZZPKG  ?= ./...
 COUNT    ?= 10
 
+# The packages that are linked to FFmpeg, all behind the build tag libav.
+LIBAV    = ./video/libav ./cmd/facet-media
+LEFT_OUT = facet-media is left out: the headers of FFmpeg 5.1 are not installed, so there is no video and no compressed sound
+
 .PHONY: build demo test purego race full fuzz bench golden fixtures clean setup
 
 build: setup
 	@$(GO) build -o bin/facet ./cmd/facet
+	@if scripts/have-libav; then $(GO) build -tags libav -o bin/facet-media ./cmd/facet-media; else rm -f bin/facet-media; echo "$(LEFT_OUT)"; fi
 
 demo: build
 	@rm -rf out/demo
@@ -31,6 +36,7 @@ test: setup
 	@CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(GO) build ./...
 	@CGO_ENABLED=0 GOOS=darwin GOARCH=arm64 $(GO) build ./...
 	@$(GO) test ./...
+	@if scripts/have-libav; then $(GO) vet -tags libav $(LIBAV) && $(GO) test -tags libav $(LIBAV); else echo "$(LEFT_OUT)"; fi
 
 # The tests again, with the portable kernels.
 purego: setup
@@ -42,6 +48,7 @@ race: setup
 # Adds what takes minutes, or needs Python or real weights (CONTRIBUTING.md).
 full: setup
 	@FACET_FULL=1 $(GO) test -count 1 -timeout 120m ./...
+	@if scripts/have-libav; then FACET_FULL=1 $(GO) test -count 1 -timeout 30m -tags libav $(LIBAV); fi
 
 # Every fuzz target of the tree, or of FUZZPKG, FUZZTIME each. Making an input that was
 # found smaller takes a minute by default, in which nothing is searched.

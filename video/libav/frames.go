@@ -1,0 +1,326 @@
+//go:build libav
+
+package libav
+
+/*
+#include "helper.h"
+*/
+import "C"
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"unsafe"
+
+	"github.com/asticode/go-astiav"
+
+	"facet/video"
+)
+
+// farAhead is the number of frames that are read over rather than skipped by a seek, which in some containers reads as much.
+const farAhead = 64
+
+// Frames implements [video.Source].
+//
+// Wanted frames that follow the same keyframe are a group. Of a group the packets from the keyframe to the last wanted one, in
+// the order of decoding, are all that a decoder needs. So each group is: find the keyframe, feed that far, drain, flush.
+// Frames between that nothing refers to are not decoded.
+func (m *Media) Frames(track int, ticks []int64, emit func(video.Picture) error) error {
+	if len(ticks) == 0 {
+		return nil
+	}
+	x, err := m.indexOf(track, math.MaxInt)
+	if err != nil {
+		return err
+	}
+	s := m.video[track]
+	c, err := m.decoder(s)
+	if err != nil {
+		return err
+	}
+	defer c.Free()
+	if err := m.rewind(s); err != nil {
+		return err
+	}
+	f := &feeder{
+		m: m, s: s, c: c, x: x, at: -1, passed: map[int64]bool{}, wanted: map[int64]bool{}, skips: canSkip(s) && !x.rough,
+		out: picker{m: m, ticks: ticks, emit: emit, orientation: m.info.Video[track].Orientation},
+	}
+	defer f.out.free()
+	places := make([]int, len(ticks))
+	for i, t := range ticks {
+		places[i] = x.place(t)
+		f.wanted[x.ticks[places[i]]] = true
+	}
+	for len(places) > 0 && !f.over {
+		key, n := x.keyBefore(places[0]), 1
+		for n < len(places) && (x.rough || x.keyBefore(places[n]) == key) {
+			n++
+		}
+		if err := f.group(key, places[:n]); err != nil {
+			return err
+		}
+		places = places[n:]
+	}
+	if err := f.drain(); err != nil {
+		return err
+	}
+	if f.bad > 0 {
+		m.settings.Note(fmt.Sprintf("%d packets of the pictures could not be decoded", f.bad))
+	}
+	return f.out.finish()
+}
+
+// canSkip reports whether a decoder's choice of frames that no other needs is sound, and where it brings anything.
+func canSkip(s *astiav.Stream) bool {
+	id := s.CodecParameters().CodecID()
+	return id == astiav.CodecIDH264 || id == astiav.CodecIDHevc
+}
+
+// feeder gives packets to a decoder, and the frames that come to a picker.
+type feeder struct {
+	m      *Media
+	s      *astiav.Stream
+	c      *astiav.CodecContext
+	x      *index
+	out    picker
+	wanted map[int64]bool // ticks, of all groups
+	skips  bool
+
+	at     int            // the place in the index of the last keyframe that a group began with; -1 before the first
+	passed map[int64]bool // keyframes that the decoder has been given since it was flushed
+	over   bool           // the file has ended
+	bad    int            // packets that could not be decoded
+}
+
+// group decodes the frames at places, which ascend and follow the keyframe at the place key; -1 means from the file's begin.
+func (f *feeder) group(key int, places []int) error {
+	need := map[int64]bool{}
+	for _, p := range places {
+		need[f.x.ticks[p]] = true
+	}
+	last := f.x.ticks[places[len(places)-1]]
+	waiting := false // for the keyframe
+	if key >= 0 && !f.x.rough {
+		// Pictures before a keyframe may be stored behind it, so the group before may have got this group's keyframe.
+		waiting = !f.passed[f.x.ticks[key]]
+		if waiting && key-f.at > farAhead {
+			if err := f.seek(f.x.ticks[key]); err != nil {
+				return err
+			}
+		}
+		f.at = key
+	}
+	for tick := range need {
+		if f.passed[tick] {
+			delete(need, tick)
+		}
+	}
+	for {
+		if !waiting && len(need) == 0 && !f.x.rough || f.out.done() {
+			return nil
+		}
+		if err := f.m.read(f.s); err == io.EOF {
+			f.over = true
+			return nil
+		} else if err != nil {
+			return err
+		}
+		p := f.m.packet
+		pts, dts, isKey := p.Pts(), p.Dts(), p.Flags().Has(astiav.PacketFlagKey)
+		if waiting && (!isKey || !usable(pts) || pts < f.x.ticks[key]) {
+			p.Unref()
+			continue
+		}
+		if waiting {
+			if err := f.flush(); err != nil {
+				p.Unref()
+				return err
+			}
+			waiting = false
+		}
+		err := f.send(p, f.skips && !f.wanted[pts])
+		p.Unref()
+		if err != nil {
+			return err
+		}
+		if isKey {
+			f.passed[pts] = true
+		}
+		delete(need, pts)
+		// No packet is shown before it is decoded, so what is wanted cannot come any more.
+		if !f.x.rough && usable(dts) && dts > last {
+			return nil
+		}
+	}
+}
+
+// seek goes to the keyframe at a tick, or somewhere before it.
+func (f *feeder) seek(tick int64) error {
+	backward := astiav.NewSeekFlags(astiav.SeekFlagBackward)
+	if err := f.m.format.SeekFrame(f.s.Index(), tick, backward); err != nil {
+		return nil // then it is read over
+	}
+	return nil
+}
+
+// send gives a packet to the decoder, nil for the end, and takes the frames that are ready. Broken packets are counted.
+func (f *feeder) send(p *astiav.Packet, skip bool) error {
+	C.facet_decoder_skip(context(f.c), boolInt(skip))
+	if err := f.c.SendPacket(p); err != nil {
+		if errors.Is(err, noMemory) {
+			return video.DecoderError("the decoder needed more memory than it may have")
+		}
+		if !errors.Is(err, astiav.ErrEof) {
+			f.bad++
+		}
+	}
+	for {
+		switch err := f.c.ReceiveFrame(f.m.frame); {
+		case errors.Is(err, astiav.ErrEagain), errors.Is(err, astiav.ErrEof):
+			return nil
+		case errors.Is(err, noMemory):
+			return video.DecoderError("the decoder needed more memory than it may have")
+		case err != nil:
+			f.bad++
+			if p == nil {
+				return nil
+			}
+			continue
+		}
+		if err := f.out.take(f.m.frame); err != nil {
+			f.m.frame.Unref()
+			return err
+		}
+		f.m.frame.Unref()
+	}
+}
+
+// drain takes the frames that the decoder holds back.
+func (f *feeder) drain() error { return f.send(nil, false) }
+
+// flush drains the decoder and makes it ready for another place in the file.
+func (f *feeder) flush() error {
+	if err := f.drain(); err != nil {
+		return err
+	}
+	C.facet_decoder_flush(context(f.c))
+	clear(f.passed)
+	return nil
+}
+
+var noMemory = astiav.Error(-C.ENOMEM)
+
+func boolInt(b bool) C.int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// picker gives the wanted ones of the frames that come in the order of showing.
+type picker struct {
+	m           *Media
+	ticks       []int64 // still wanted
+	emit        func(video.Picture) error
+	orientation int // of the track
+
+	last   *astiav.Frame // the latest frame that came, in case no other does
+	scaler scaler
+}
+
+func (p *picker) done() bool { return len(p.ticks) == 0 }
+
+// take looks at a frame: it is what every tick up to it waited for.
+func (p *picker) take(f *astiav.Frame) error {
+	time := int64(C.facet_frame_time(frame(f)))
+	if !usable(time) {
+		return nil
+	}
+	if p.last == nil {
+		p.last = astiav.AllocFrame()
+	}
+	p.last.Unref()
+	if err := p.last.Ref(f); err != nil {
+		return err
+	}
+	n := 0
+	for n < len(p.ticks) && p.ticks[n] <= time {
+		n++
+	}
+	return p.give(n)
+}
+
+// finish gives the last frame for what is wanted past it.
+func (p *picker) finish() error {
+	if p.done() {
+		return nil
+	}
+	if p.last == nil {
+		return video.FormatError("no frame could be decoded" + takeLog())
+	}
+	return p.give(len(p.ticks))
+}
+
+// give emits the last frame n times, for the next n ticks.
+func (p *picker) give(n int) error {
+	if n == 0 {
+		return nil
+	}
+	picture, err := p.scaler.rgb(p.last, p.m.settings.Pixels)
+	if err != nil {
+		return err
+	}
+	picture.Orientation = p.orientation
+	var m [9]C.int32_t
+	if C.facet_frame_matrix(frame(p.last), &m[0]) != 0 {
+		var matrix [9]int32
+		for i, v := range m {
+			matrix[i] = int32(v)
+		}
+		picture.Orientation = orientation(matrix)
+	}
+	for range n {
+		if err := p.emit(picture); err != nil {
+			return err
+		}
+	}
+	p.ticks = p.ticks[n:]
+	return nil
+}
+
+func (p *picker) free() {
+	if p.last != nil {
+		p.last.Free()
+	}
+	p.scaler.free()
+}
+
+// scaler makes RGB of frames, and keeps what FFmpeg needs for that as long as frames are alike.
+type scaler struct {
+	sws                   *C.struct_SwsContext
+	width, height, format int
+	pix                   []byte
+}
+
+func (s *scaler) rgb(f *astiav.Frame, most int64) (video.Picture, error) {
+	w, h, format := f.Width(), f.Height(), int(f.PixelFormat())
+	if w < 1 || h < 1 || int64(w)*int64(h) > most {
+		return video.Picture{}, video.UnsupportedError(fmt.Sprintf("%d × %d pixels are more than the limit of %d", w, h, most))
+	}
+	if w != s.width || h != s.height || format != s.format {
+		s.free()
+		s.width, s.height, s.format, s.pix = w, h, format, make([]byte, 3*w*h)
+	}
+	if rc := C.facet_rgb(frame(f), &s.sws, (*C.uint8_t)(unsafe.Pointer(&s.pix[0]))); rc < 0 {
+		return video.Picture{}, video.UnsupportedError("pixels of the kind " + f.PixelFormat().Name() + " cannot be made RGB: " + astiav.Error(rc).Error())
+	}
+	return video.Picture{Tick: int64(C.facet_frame_time(frame(f))), Width: w, Height: h, Pix: s.pix}, nil
+}
+
+func (s *scaler) free() {
+	C.sws_freeContext(s.sws)
+	s.sws = nil
+}
