@@ -216,13 +216,16 @@ func (s *scratch) onThreads(rows int, f func(b *scratch, lo, hi int)) {
 	s.pool.RunWorkers(rows, audioBlock(rows, s.pool.Threads()), func(worker, lo, hi int) { f(s.blocks[worker], lo, hi) })
 }
 
-// audioBlock is the number of rows in a block: in twelves, as kernels take them, few
-// enough to stay in a thread's cache and to keep nobody waiting, and enough to use each
-// weight many times.
+// audioBlock is the number of rows in a block: in twelves, as kernels take them, and at
+// least four for each thread, where there are enough, so that the last one keeps nobody waiting.
 func audioBlock(rows, threads int) int {
 	n := (rows + 4*threads - 1) / (4 * threads)
-	return min(max((n+11)/12*12, 24), 96)
+	return min(max((n+11)/12*12, 24), audioMostRows)
 }
+
+// audioMostRows is the most rows in a block: enough to use each weight many times, few
+// enough for the 4096 columns between two products to stay in a cache of 2 MB.
+const audioMostRows = 96
 
 // audioTokens is the number of soft tokens of a clip of so many valid frames.
 func audioTokens(frames int) int { return halved(halved(frames)) }

@@ -16,13 +16,17 @@ type Memory struct {
 	Unused int64 `json:"unused_bytes"`
 	// Cache is the keys and values of all sequences at the given context.
 	Cache int64 `json:"cache_bytes"`
-	// Pass is the activations of a pass, Tower those of the vision tower at the given budget.
+	// Pass is the activations of a pass, Tower those of the vision tower at the given budget,
+	// and Sound those of the audio tower for as many clips as it takes together.
 	Pass  int64 `json:"pass_bytes"`
 	Tower int64 `json:"tower_bytes"`
+	Sound int64 `json:"sound_bytes"`
 }
 
 // Resident is the most that is resident at once, without the program itself.
-func (m Memory) Resident() int64 { return m.Decoder + m.Vision + m.Cache + m.Pass + m.Tower }
+func (m Memory) Resident() int64 {
+	return m.Decoder + m.Vision + m.Audio + m.Cache + m.Pass + m.Tower + m.Sound
+}
 
 // Memory computes what sequences of context positions each take, with pictures of
 // budget soft tokens.
@@ -48,6 +52,9 @@ func (m *Model) Memory(context, sequences, budget int) Memory {
 	out.Pass = c.passBytes(sequences, budget)
 	if v := m.config.VisionConfig; v != nil {
 		out.Tower = v.towerBytes(budget, m.Precision())
+	}
+	if a := m.config.AudioConfig; a != nil {
+		out.Sound = a.towerBytes()
 	}
 	return out
 }
@@ -112,6 +119,20 @@ func (v *VisionConfig) towerBytes(budget int, p Precision) int64 {
 		block += v.IntermediateSize
 	}
 	return 4*(int64(patches)*int64(columns)+int64(patches/threadBlocks)*int64(block)) + packed
+}
+
+// towerBytes is the memory of the audio tower's activations for audioRowsAtOnce rows: the
+// residual stream, queries, keys, values and what the convolutions read. What lies between
+// products is there for a quarter of the rows, all threads together: see audioBlock.
+func (a *AudioConfig) towerBytes() int64 {
+	d := a.HiddenSize
+	block := 3*d + 4*d + 2*d + max(d, a.OutputProjDims)
+	if a.UseClippedLinears {
+		block += 4 * d
+	}
+	bins, first, second := halved(melBins), a.SubsamplingConvChannels[0], a.SubsamplingConvChannels[1]
+	conv := (2*convRows+1)*bins*first + convRows*halved(bins)*second + max(bins*9, halved(bins)*9*first)
+	return 4 * (audioRowsAtOnce*int64(5*d+block/4) + audioRowsAtOnce/(4*audioMostRows)*int64(conv))
 }
 
 // Counts are the sizes of a checkpoint's files.

@@ -6,6 +6,7 @@ import (
 	"image/png"
 	"io"
 	"strings"
+	"time"
 
 	"facet/model"
 	"facet/model/chat"
@@ -63,6 +64,12 @@ type configReport struct {
 	Config        *model.Config `json:"config"`
 }
 
+// heard is the length of sound that the model hears at once.
+func heard(m *model.Model) time.Duration {
+	spec, _ := m.AudioSpec()
+	return time.Duration(spec.MaxSamples) * time.Second / time.Duration(spec.SampleRate)
+}
+
 func (c *inspectConfig) Run(s *streams) error {
 	m, err := c.bind()
 	if err != nil {
@@ -95,7 +102,7 @@ func (c *inspectConfig) Run(s *streams) error {
 		fmt.Fprintf(s.out, "vision      %d layers of %d, patches of %d pixels pooled %d × %d, default budget %d\n", v.NumHiddenLayers, v.HiddenSize, v.PatchSize, v.PoolingKernelSize, v.PoolingKernelSize, m.Budget())
 	}
 	if a := r.Config.AudioConfig; a != nil {
-		fmt.Fprintf(s.out, "audio       %d layers of %d (stored; not used yet)\n", a.NumHiddenLayers, a.HiddenSize)
+		fmt.Fprintf(s.out, "audio       %d layers of %d, up to %s at once, 25 soft tokens a second\n", a.NumHiddenLayers, a.HiddenSize, heard(m))
 	}
 	template := "none: the checkpoint continues a text"
 	if r.ChatTemplate {
@@ -316,12 +323,13 @@ func (c *inspectMemory) Run(s *streams) error {
 	}{
 		{"decoder", r.Decoder, "weights, in the memory map"},
 		{"vision tower", r.Vision, "weights, in the memory map"},
+		{"audio tower", r.Audio, "weights, in the memory map"},
 		{"keys and values", r.Cache, fmt.Sprintf("%d × %d positions", c.Sequences, c.Context)},
 		{"a pass", r.Pass, "activations"},
 		{"an image", r.Tower, fmt.Sprintf("activations at budget %d", c.Budget)},
+		{"sound", r.Sound, "activations"},
 		{"together", r.Resident(), "resident at most"},
 		{"per-layer table", r.Table, "read row by row, not resident"},
-		{"audio tower", r.Audio, "stored, not used yet"},
 		{"unused", r.Unused, "stored, never read"},
 	} {
 		if l.bytes > 0 {
