@@ -12,7 +12,8 @@
 //     d. sample       greedy, or temperature, top-k, top-p and min-p                  sample.go loop.go
 //  6. Finished        tokens with log-probabilities, and why the reply ended
 //
-// Beside this, Quantize writes a checkpoint as a GGUF file (quantize.go, quantize_keys.go).
+// Beside this, Quantize writes a checkpoint as a GGUF file (quantize.go, quantize_keys.go,
+// gguf_settings.go).
 //
 // Shapes are [rows, columns], row-major; T tokens of a pass, D hidden size, H heads,
 // K KV heads, E head size, F MLP size, V vocabulary, P patches, S soft tokens, L layers.

@@ -316,13 +316,17 @@ func (c *inspectMemory) Run(s *streams) error {
 	if c.JSON {
 		return printJSON(s.out, r)
 	}
+	weights, tower := "weights, in the memory map", "weights, in the memory map"
+	if m.Precision() == model.Fast {
+		weights, tower = "weights, repacked for integer products", "weights, repacked in bfloat16 for the first image"
+	}
 	for _, l := range []struct {
 		name  string
 		bytes int64
 		note  string
 	}{
-		{"decoder", r.Decoder, "weights, in the memory map"},
-		{"vision tower", r.Vision, "weights, in the memory map"},
+		{"decoder", r.Decoder, weights},
+		{"vision tower", r.Vision, tower},
 		{"audio tower", r.Audio, "weights, in the memory map"},
 		{"keys and values", r.Cache, fmt.Sprintf("%d × %d positions", c.Sequences, c.Context)},
 		{"a pass", r.Pass, "activations"},
