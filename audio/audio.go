@@ -31,32 +31,34 @@ const (
 	maxChannels   = 256
 )
 
-// A Stream is one track of sound as it is decoded, from its first sample to its last. Sample 0 is time zero of the
-// recording's clock: a source whose sound begins later, or has a hole, fills it with zeros, so that a count of
-// samples is a time. A Stream is not safe for concurrent use; whoever opened it closes what lies below.
+// A Stream is one track of sound as it is decoded, from its first sample to its last, without holes: a source that knows
+// of one fills it with zeros, so that a count of samples is a time. It is for one goroutine, but for Position; whoever
+// opened it closes what lies below.
 type Stream interface {
 	// Info says what the track is. It does not change.
 	Info() Info
 
-	// Read fills dst with the next samples, interleaved by channel, full scale being 1. It returns how many values
+	// Read fills dst with the next samples, interleaved by channel, full scale being ±1. It returns how many values
 	// it has written, a multiple of Info().Channels, and may stop short of len(dst). At the end it returns 0 and
-	// io.EOF. Every value is finite. It panics if dst holds less than one value a channel.
+	// io.EOF. It panics if dst holds less than one value a channel.
 	Read(dst []float32) (int, error)
 
-	// Position returns how many samples of each channel have been read.
+	// Position returns how many samples of each channel have been read, for a display of progress. Any goroutine may call it.
 	Position() int64
 
-	// Warnings returns what was wrong with what has been read so far and did not stop the reading.
+	// Warnings returns what was wrong with the track and did not stop the reading. It is for when Read has returned
+	// an error or the end.
 	Warnings() []string
 }
 
 // Info describes a track of sound.
 type Info struct {
-	MediaType  string // of the file, such as "audio/wav"
-	Codec      string // FFmpeg's name of the sample format, such as "pcm_s16le"
-	SampleRate int    // Hz, 4,000 to 384,000
-	Channels   int    // 1 to 256
-	Samples    int64  // of each channel; -1 if only reading to the end can tell
+	MediaType  string  // of the file, such as "audio/wav"
+	Codec      string  // FFmpeg's name of the sample format, such as "pcm_s16le"
+	SampleRate int     // Hz, 4,000 to 384,000
+	Channels   int     // 1 to 256
+	Samples    int64   // of each channel; -1 if only reading to the end can tell; of a pipe what its header claims
+	Start      float64 // of the first sample, in seconds on the recording's clock: 0 but for the sound of a video
 }
 
 // Check returns an UnsupportedError if a recording has a sample rate or a number of channels that nothing here
@@ -115,10 +117,18 @@ func Sniff(head []byte) string {
 		return "audio/mpeg"
 	case len(head) >= 2 && head[0] == 0xff && head[1]&0xf6 == 0xf0: // ADTS: layer 00
 		return "audio/aac"
-	case len(head) >= 3 && head[0] == 0xff && head[1]&0xe0 == 0xe0 && head[1]&0x06 != 0 && head[2]>>4 != 15 && head[2]>>2&3 != 3:
+	case len(head) >= 3 && mpegAudio(head):
 		return "audio/mpeg"
 	}
 	return ""
+}
+
+// mpegAudio reports whether a frame of MPEG audio, layer II or III, may begin with b. Layer I is met nowhere, and would
+// take texts of UTF-16 with it.
+func mpegAudio(b []byte) bool {
+	sync := b[0] == 0xff && b[1]&0xe0 == 0xe0
+	version, layer := b[1]>>3&3, b[1]>>1&3
+	return sync && version != 1 && (layer == 1 || layer == 2) && b[2]>>4 != 15 && b[2]>>2&3 != 3
 }
 
 // Open reads the header of a WAV file and returns its sound. It reads r from where it stands, forwards only, so that

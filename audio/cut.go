@@ -33,10 +33,10 @@ func Subtitles() Cut {
 // A Piece is a stretch of a recording, with everything that is heard in it. Pieces of one channel follow each other and
 // don't overlap; between them lies silence, or nothing.
 type Piece struct {
+	Span              // when it is heard
 	Channel int       // 0 if all channels were mixed, otherwise the channel's number from 1 on
-	First   int64     // sample of the recording, at Rate, that PCM begins with
-	Rate    int       // Hz
-	PCM     []float32 // mono; the receiver's own
+	First   int64     // sample, counted from the recording's first, that PCM begins with
+	PCM     []float32 // mono, at the rate that was asked for; the receiver's own
 	Pauses  []Span    // of 0.15 s and more within the piece, in order
 	Severed bool      // sound goes on where the piece ends: no pause was near
 }
@@ -44,9 +44,15 @@ type Piece struct {
 // A Span is a stretch of time, in seconds on the recording's clock.
 type Span struct{ Start, End float64 }
 
-// Span returns when the piece is heard.
-func (p Piece) Span() Span {
-	return Span{float64(p.First) / float64(p.Rate), float64(p.First+int64(len(p.PCM))) / float64(p.Rate)}
+func (s Span) shift(by float64) Span { return Span{s.Start + by, s.End + by} }
+
+// place says where a piece is from. start is the time of the recording's first sample.
+func (p *Piece) place(channel int, start float64) {
+	p.Channel = channel
+	p.Span = p.Span.shift(start)
+	for i, s := range p.Pauses {
+		p.Pauses[i] = s.shift(start)
+	}
 }
 
 // A Cutter cuts a recording into pieces as its samples come. The pieces depend on the recording alone, not on how it
@@ -255,7 +261,7 @@ func (c *Cutter) piece(start, cut int) Piece {
 	for end > first && c.class(end-1) == silent {
 		end--
 	}
-	p := Piece{First: int64(start) * int64(c.hop), Rate: c.rate}
+	p := Piece{First: int64(start) * int64(c.hop)}
 	c.pauses(first, end, func(from, to int) bool {
 		if from > first && to < end && to-from >= shownPause {
 			p.Pauses = append(p.Pauses, Span{c.seconds(from), c.seconds(to)})
@@ -264,6 +270,7 @@ func (c *Cutter) piece(start, cut int) Piece {
 	})
 	stop := min(cut, end+c.pad)
 	p.PCM = slices.Clone(c.pcm.slice(start*c.hop, min(stop*c.hop, c.pcm.end())))
+	p.Span = Span{c.seconds(start), float64(p.First+int64(len(p.PCM))) / float64(c.rate)}
 	c.at, c.scan = cut, cut
 	return p
 }

@@ -100,10 +100,10 @@ func checkPieces(t *testing.T, c Cut, pcm []float32, pieces []Piece) {
 			}
 			covered[p.First+int64(j)] = true
 		}
-		last := p.Span().Start
+		last := p.Span.Start
 		for _, pause := range p.Pauses {
-			if pause.Start < last || pause.End < pause.Start+0.149 || pause.End > p.Span().End {
-				t.Fatalf("piece %d, %v: pause %v after %g", i, p.Span(), pause, last)
+			if pause.Start < last || pause.End < pause.Start+0.149 || pause.End > p.Span.End {
+				t.Fatalf("piece %d, %v: pause %v after %g", i, p.Span, pause, last)
 			}
 			last = pause.End
 		}
@@ -149,9 +149,12 @@ func wholeClasses(pcm []float32) []class {
 		}
 	}
 	classes := make([]class, n)
+	var threshold thresholds
 	for i := range classes {
-		b := i / 500
-		classes[i] = findThresholds(slices.Clone(levels[max(0, b-2)*500 : min(n, (b+3)*500)])).class(levels[i])
+		if b := i / 500; i%500 == 0 {
+			threshold = findThresholds(slices.Clone(levels[max(0, b-2)*500 : min(n, (b+3)*500)]))
+		}
+		classes[i] = threshold.class(levels[i])
 	}
 	return classes
 }
@@ -179,7 +182,7 @@ func reportCuts(t *testing.T, spoken []Span, pieces []Piece, share float64) {
 	borders, inPause := 0, 0
 	var largest float64
 	for _, p := range pieces {
-		for k, at := range []float64{p.Span().Start, p.Span().End} {
+		for k, at := range []float64{p.Span.Start, p.Span.End} {
 			borders++
 			inside := slices.ContainsFunc(spoken, func(s Span) bool { return at > s.Start+0.03 && at < s.End-0.03 })
 			if inside {
@@ -195,7 +198,7 @@ func reportCuts(t *testing.T, spoken []Span, pieces []Piece, share float64) {
 	}
 	var heard, said float64
 	for _, p := range pieces {
-		heard += p.Span().End - p.Span().Start
+		heard += p.Span.End - p.Span.Start
 	}
 	for _, s := range spoken {
 		said += s.End - s.Start
@@ -246,7 +249,7 @@ func TestCutNothing(t *testing.T) {
 		pieces := cut(c, s.pcm, 4096)
 		checkPieces(t, c, s.pcm, pieces)
 		for _, p := range pieces {
-			t.Errorf("%s: a piece from %.2f to %.2f s", name, p.Span().Start, p.Span().End)
+			t.Errorf("%s: a piece from %.2f to %.2f s", name, p.Span.Start, p.Span.End)
 		}
 	}
 }
@@ -288,7 +291,7 @@ func TestCutFindsSpeech(t *testing.T) {
 			for _, said := range s.spoken {
 				heard := 0.0
 				for _, p := range pieces {
-					heard += max(0, min(said.End, p.Span().End)-max(said.Start, p.Span().Start))
+					heard += max(0, min(said.End, p.Span.End)-max(said.Start, p.Span.Start))
 				}
 				if heard < said.End-said.Start-0.02 {
 					t.Errorf("%s, %v: of what is said from %.2f to %.2f s, %.2f s is in pieces", name, c.Max, said.Start, said.End, heard)
@@ -322,10 +325,10 @@ func TestCutMusic(t *testing.T) {
 		checkPieces(t, c, s.pcm, pieces)
 		at := 0.0
 		for _, p := range pieces {
-			if p.Span().Start > at+0.05 {
-				t.Errorf("music of %g is left out from %.2f to %.2f s", loud, at, p.Span().Start)
+			if p.Span.Start > at+0.05 {
+				t.Errorf("music of %g is left out from %.2f to %.2f s", loud, at, p.Span.Start)
 			}
-			at = p.Span().End
+			at = p.Span.End
 		}
 		if len(pieces) > 6 || at < s.seconds()-0.05 {
 			t.Errorf("music of %g: %d pieces up to %.2f s of %.2f", loud, len(pieces), at, s.seconds())
@@ -346,8 +349,8 @@ func TestCutInTheLastThird(t *testing.T) {
 	c := Segments(30 * time.Second)
 	pieces := cut(c, s.pcm, 4096)
 	checkPieces(t, c, s.pcm, pieces)
-	if len(pieces) != 2 || pieces[0].Span().End < 24 || pieces[0].Span().End > 24.3 {
-		t.Errorf("a dip at 24.0 to 24.3 s: %d pieces, the first until %.2f s", len(pieces), pieces[0].Span().End)
+	if len(pieces) != 2 || pieces[0].Span.End < 24 || pieces[0].Span.End > 24.3 {
+		t.Errorf("a dip at 24.0 to 24.3 s: %d pieces, the first until %.2f s", len(pieces), pieces[0].Span.End)
 	}
 	for i := range s.pcm {
 		if x := float64(i) / 16000; x > 21.2 && x < 21.6 || x > 10 && x < 11 {
@@ -356,8 +359,8 @@ func TestCutInTheLastThird(t *testing.T) {
 	}
 	pieces = cut(c, s.pcm, 4096)
 	checkPieces(t, c, s.pcm, pieces)
-	if len(pieces) != 2 || pieces[0].Span().End < 21.2 || pieces[0].Span().End > 21.6 || pieces[0].Severed {
-		t.Errorf("a pause at 21.2 to 21.6 s: %d pieces, the first until %.2f s", len(pieces), pieces[0].Span().End)
+	if len(pieces) != 2 || pieces[0].Span.End < 21.2 || pieces[0].Span.End > 21.6 || pieces[0].Severed {
+		t.Errorf("a pause at 21.2 to 21.6 s: %d pieces, the first until %.2f s", len(pieces), pieces[0].Span.End)
 	}
 }
 
@@ -397,7 +400,7 @@ func FuzzCut(f *testing.F) {
 		}
 		for i := range whole {
 			if whole[i].First != pieces[i].First || len(whole[i].PCM) != len(pieces[i].PCM) {
-				t.Fatalf("piece %d: %v whole, %v in blocks of %d", i, whole[i].Span(), pieces[i].Span(), block)
+				t.Fatalf("piece %d: %v whole, %v in blocks of %d", i, whole[i].Span, pieces[i].Span, block)
 			}
 		}
 	})

@@ -76,6 +76,9 @@ func (m *mono) fill() (n int, err error) {
 		k, err = m.src.Read(m.block[n:])
 		n += k
 	}
+	for i, v := range m.block[:n] {
+		m.block[i], _ = finite(v) // a decoder may let through what a filter would spread
+	}
 	return n, err
 }
 
@@ -124,7 +127,7 @@ func Pieces(src Stream, rate int, c Channels, cut Cut) iter.Seq2[Piece, error] {
 					pieces = append(pieces, cutters[track].Flush()...)
 				}
 				for i := range pieces {
-					pieces[i].Channel = c.number(track)
+					pieces[i].place(c.number(track), m.info.Start)
 				}
 				ready = append(ready, pieces...)
 			})

@@ -10,9 +10,14 @@ import (
 
 var rates = []int{4000, 8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000, 96000, 192000, 384000, 44099, 383999}
 
+var made = map[[2]int]*Resampler{} // since tables of rates that are no ratio take a while
+
 // resampled is x in one block.
 func resampled(x []float32, from, to int) []float32 {
-	r := NewResampler(from, to)
+	if made[[2]int{from, to}] == nil {
+		made[[2]int{from, to}] = NewResampler(from, to)
+	}
+	r := made[[2]int{from, to}].sibling()
 	return r.Flush(r.Resample(nil, x))
 }
 

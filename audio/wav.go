@@ -8,6 +8,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync/atomic"
 )
 
 // WAV: a RIFF file of chunks, of which "fmt " says what the samples are and "data" holds them (Multimedia Programming
@@ -34,9 +35,9 @@ type wav struct {
 	left    int64 // bytes of sound still to come; math.MaxInt64 if only the end of the file can tell
 	claimed bool  // whether the header says how many they are
 
-	raw      []byte // what Read decodes from
-	position int64  // samples of each channel
-	bad      int64  // values that were no number
+	raw      []byte       // what Read decodes from
+	position atomic.Int64 // samples of each channel
+	bad      int64        // values that were no number
 	warnings []string
 }
 
@@ -311,9 +312,6 @@ func (w *wav) data(form string, riffSize, claim, large int64) error {
 	if w.left != math.MaxInt64 {
 		w.left -= w.left % block
 		w.info.Samples = w.left / block
-		if w.left == 0 {
-			w.warn("the recording has no samples")
-		}
 	}
 	w.raw = make([]byte, max(readAhead-readAhead%block, block))
 	return nil
@@ -328,13 +326,17 @@ func (w *wav) warn(format string, args ...any) {
 
 func (w *wav) Info() Info { return w.info }
 
-func (w *wav) Position() int64 { return w.position }
+func (w *wav) Position() int64 { return w.position.Load() }
 
 func (w *wav) Warnings() []string {
-	if w.bad == 0 {
-		return w.warnings
+	list := slices.Clone(w.warnings)
+	if w.left == 0 && w.position.Load() == 0 {
+		list = append(list, "the recording has no samples")
 	}
-	return append(w.warnings[:len(w.warnings):len(w.warnings)], fmt.Sprintf("%d samples are no number or beyond 1e9 times full scale: taken as 0", w.bad))
+	if w.bad > 0 {
+		list = append(list, fmt.Sprintf("%d samples are no number or beyond 1e9 times full scale: taken as 0", w.bad))
+	}
+	return list
 }
 
 func (w *wav) Read(dst []float32) (int, error) {
@@ -364,6 +366,6 @@ func (w *wav) Read(dst []float32) (int, error) {
 	}
 	values := int(samples * channels)
 	w.bad += int64(w.samples.decode(dst[:values], w.raw))
-	w.position += samples
+	w.position.Add(samples)
 	return values, nil
 }
