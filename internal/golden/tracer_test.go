@@ -103,7 +103,7 @@ func TestTracerTwoPictures(t *testing.T) {
 
 func TestCases(t *testing.T) {
 	names, err := Cases(fixtures.Path("golden/tiny-e"))
-	if err != nil || !slices.Equal(names, []string{"image", "images", "long", "page", "text"}) {
+	if err != nil || !slices.Equal(names, []string{"audio", "audios", "image", "images", "long", "mixed", "page", "text"}) {
 		t.Errorf("got %v, %v", names, err)
 	}
 	if _, err := OpenCase(fixtures.Path("golden/tiny-e"), "none"); err == nil || !strings.Contains(err.Error(), filepath.Join("tiny-e", "none.json")) {
