@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	"facet/fixtures"
@@ -39,8 +40,8 @@ func patches(t testing.TB, m *Model, name string, budget int) *vision.Patches {
 	return p
 }
 
-// prompts returns requests of several lengths, some with pictures, past the sliding
-// window of the tiny checkpoints.
+// prompts returns requests of several lengths, some with pictures, sound and video, past the
+// sliding window of the tiny checkpoints.
 func prompts(t testing.TB, m *Model, n int) []Request {
 	t.Helper()
 	soft, err := m.EncodeImages([]*vision.Patches{patches(t, m, "golden/media/scene.png", 70)})
@@ -50,6 +51,7 @@ func prompts(t testing.TB, m *Model, n int) []Request {
 	texts := []string{
 		"<bos><|turn>user\nHello<turn|>\n<|turn>model\n",
 		"<bos><|turn>user\n<|image|>What is this?<turn|>\n<|turn>model\n",
+		"<bos>See <|video|>, and then hear <|audio|> again.",
 		"<bos>The committee will meet again on Tuesday to discuss the proposal, which was first made in the spring.",
 		"<bos>a",
 		"<bos>Before the picture <|image|> and after it, a few more words.",
@@ -57,11 +59,17 @@ func prompts(t testing.TB, m *Model, n int) []Request {
 	var out []Request
 	for i := range n {
 		text := texts[i%len(texts)]
-		var images []*SoftTokens
-		if i%len(texts) == 1 || i%len(texts) == 4 {
-			images = soft
+		var media Media
+		switch {
+		case strings.Contains(text, "<|image|>"):
+			media.Images = soft
+		case strings.Contains(text, "<|video|>"):
+			media = soundAndVideo(t, m)
+			if media.Audio == nil {
+				text = strings.ReplaceAll(text, "<|audio|>", "")
+			}
 		}
-		p, err := m.RawPrompt(text, Media{Images: images})
+		p, err := m.RawPrompt(text, media)
 		if err != nil {
 			t.Fatal(err)
 		}

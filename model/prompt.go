@@ -170,6 +170,9 @@ func (m *Model) expand(ids []int32, media Media) (*Prompt, error) {
 			text(id)
 		}
 	}
+	if len(frames) > 0 {
+		return nil, UnsupportedError("the tokenizer has no token for the frames of a video")
+	}
 	for _, left := range []struct {
 		name     string
 		n, given int
