@@ -23,9 +23,12 @@ func (x *Index) Seconds(tick int64) float64 {
 // Duration returns the seconds from the first frame's begin to the last frame's end.
 func (x *Index) Duration() float64 { return x.Seconds(x.End) - x.Seconds(x.Ticks[0]) }
 
+// instant is what two times may differ by and be the same, in seconds: more than rounding makes of them, less than any frame.
+const instant = 1e-6
+
 // At returns the frame on show at a second of the clip's clock: the last that began by then, or the first of all.
 func (x *Index) At(second float64) int {
-	n := sort.Search(len(x.Ticks), func(i int) bool { return x.Seconds(x.Ticks[i]) > second })
+	n := sort.Search(len(x.Ticks), func(i int) bool { return x.Seconds(x.Ticks[i]) > second+instant })
 	return max(n-1, 0)
 }
 

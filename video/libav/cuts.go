@@ -26,7 +26,7 @@ func (m *Media) Cuts(track int, threshold float64, emit func(tick int64) error) 
 		return err
 	}
 	defer c.Free()
-	if err := m.rewind(s); err != nil {
+	if err := m.rewind(s, m.index[track]); err != nil {
 		return err
 	}
 	g := &cutter{base: s.TimeBase(), threshold: threshold, emit: emit, out: astiav.AllocFrame()}

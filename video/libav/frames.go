@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"strings"
 	"unsafe"
 
 	"github.com/asticode/go-astiav"
@@ -41,12 +42,14 @@ func (m *Media) Frames(track int, ticks []int64, emit func(video.Picture) error)
 		return err
 	}
 	defer c.Free()
-	if err := m.rewind(s); err != nil {
+	// A decoder that begins at a keyframe which pictures before it refer to holds back the frames behind it for a while.
+	c.SetFlags(astiav.NewCodecContextFlags(astiav.CodecContextFlagOutputCorrupt))
+	if err := m.rewind(s, x); err != nil {
 		return err
 	}
 	f := &feeder{
 		m: m, s: s, c: c, x: x, at: -1, passed: map[int64]bool{}, wanted: map[int64]bool{}, skips: canSkip(s) && !x.rough,
-		out: picker{m: m, ticks: ticks, emit: emit, orientation: m.info.Video[track].Orientation},
+		out: picker{m: m, x: x, ticks: ticks, emit: emit, orientation: m.info.Video[track].Orientation},
 	}
 	defer f.out.free()
 	places := make([]int, len(ticks))
@@ -95,23 +98,22 @@ type feeder struct {
 	bad    int            // packets that could not be decoded
 }
 
-// group decodes the frames at places, which ascend and follow the keyframe at the place key; -1 means from the file's begin.
-func (f *feeder) group(key int, places []int) error {
+// group decodes the frames at places, which ascend and follow the keyframe; nil means from the file's begin.
+func (f *feeder) group(key *keyframe, places []int) error {
 	need := map[int64]bool{}
 	for _, p := range places {
 		need[f.x.ticks[p]] = true
 	}
 	last := f.x.ticks[places[len(places)-1]]
 	waiting := false // for the keyframe
-	if key >= 0 && !f.x.rough {
+	sought := false
+	if key != nil && !f.x.rough {
 		// Pictures before a keyframe may be stored behind it, so the group before may have got this group's keyframe.
-		waiting = !f.passed[f.x.ticks[key]]
-		if waiting && key-f.at > farAhead {
-			if err := f.seek(f.x.ticks[key]); err != nil {
-				return err
-			}
+		waiting = !f.passed[key.shown]
+		if waiting && key.place-f.at > farAhead {
+			sought = f.seek(key)
 		}
-		f.at = key
+		f.at = key.place
 	}
 	for tick := range need {
 		if f.passed[tick] {
@@ -130,7 +132,17 @@ func (f *feeder) group(key int, places []int) error {
 		}
 		p := f.m.packet
 		pts, dts, isKey := p.Pts(), p.Dts(), p.Flags().Has(astiav.PacketFlagKey)
-		if waiting && (!isKey || !usable(pts) || pts < f.x.ticks[key]) {
+		if sought && usable(dts) && dts > key.decoded {
+			// The seek went too far. From the begin it is found.
+			p.Unref()
+			if err := f.m.rewind(f.s, f.x); err != nil {
+				return err
+			}
+			sought = false
+			continue
+		}
+		sought = false
+		if waiting && (!isKey || !usable(pts) || pts < key.shown) {
 			p.Unref()
 			continue
 		}
@@ -157,13 +169,13 @@ func (f *feeder) group(key int, places []int) error {
 	}
 }
 
-// seek goes to the keyframe at a tick, or somewhere before it.
-func (f *feeder) seek(tick int64) error {
-	backward := astiav.NewSeekFlags(astiav.SeekFlagBackward)
-	if err := f.m.format.SeekFrame(f.s.Index(), tick, backward); err != nil {
-		return nil // then it is read over
+// seek goes to a keyframe, or somewhere before it, and reports whether it went.
+func (f *feeder) seek(key *keyframe) bool {
+	tick := key.decoded // what most containers and FFmpeg's searches go by
+	if strings.HasPrefix(f.m.info.Format, "matroska") {
+		tick = key.shown
 	}
-	return nil
+	return f.m.format.SeekFrame(f.s.Index(), tick, astiav.NewSeekFlags(astiav.SeekFlagBackward)) == nil
 }
 
 // send gives a packet to the decoder, nil for the end, and takes the frames that are ready. Broken packets are counted.
@@ -223,11 +235,14 @@ func boolInt(b bool) C.int {
 // picker gives the wanted ones of the frames that come in the order of showing.
 type picker struct {
 	m           *Media
+	x           *index
 	ticks       []int64 // still wanted
 	emit        func(video.Picture) error
 	orientation int // of the track
 
+	count  int           // of frames that came
 	last   *astiav.Frame // the latest frame that came, in case no other does
+	tick   int64         // of last
 	scaler scaler
 }
 
@@ -236,9 +251,14 @@ func (p *picker) done() bool { return len(p.ticks) == 0 }
 // take looks at a frame: it is what every tick up to it waited for.
 func (p *picker) take(f *astiav.Frame) error {
 	time := int64(C.facet_frame_time(frame(f)))
+	if p.x.rough {
+		time = p.x.ticks[min(p.count, len(p.x.ticks)-1)]
+	}
+	p.count++
 	if !usable(time) {
 		return nil
 	}
+	p.tick = time
 	if p.last == nil {
 		p.last = astiav.AllocFrame()
 	}
@@ -273,7 +293,7 @@ func (p *picker) give(n int) error {
 	if err != nil {
 		return err
 	}
-	picture.Orientation = p.orientation
+	picture.Tick, picture.Orientation = p.tick, p.orientation
 	var m [9]C.int32_t
 	if C.facet_frame_matrix(frame(p.last), &m[0]) != 0 {
 		var matrix [9]int32
@@ -317,7 +337,7 @@ func (s *scaler) rgb(f *astiav.Frame, most int64) (video.Picture, error) {
 	if rc := C.facet_rgb(frame(f), &s.sws, (*C.uint8_t)(unsafe.Pointer(&s.pix[0]))); rc < 0 {
 		return video.Picture{}, video.UnsupportedError("pixels of the kind " + f.PixelFormat().Name() + " cannot be made RGB: " + astiav.Error(rc).Error())
 	}
-	return video.Picture{Tick: int64(C.facet_frame_time(frame(f))), Width: w, Height: h, Pix: s.pix}, nil
+	return video.Picture{Width: w, Height: h, Pix: s.pix}, nil
 }
 
 func (s *scaler) free() {

@@ -354,15 +354,18 @@ func (m *Media) decoder(s *astiav.Stream) (*astiav.CodecContext, error) {
 	return c, nil
 }
 
-// rewind goes to the file's begin and makes the demuxer pass over all streams but s.
-func (m *Media) rewind(s *astiav.Stream) error {
+// rewind goes to the file's begin and makes the demuxer pass over all streams but s, whose index x is, if it is known.
+func (m *Media) rewind(s *astiav.Stream, x *index) error {
 	C.facet_only((*C.AVFormatContext)(pointer(m.format)), C.int(s.Index()))
 	if !m.moved {
 		m.moved = true
 		return nil
 	}
 	first := s.StartTime()
-	if first == astiav.NoPtsValue {
+	switch {
+	case x != nil:
+		first = x.first
+	case first == astiav.NoPtsValue:
 		first = 0
 	}
 	if err := m.format.SeekFrame(s.Index(), first, astiav.NewSeekFlags(astiav.SeekFlagBackward)); err == nil {

@@ -36,7 +36,7 @@ func (m *Media) Sound(track int, begin func(rate, channels int, start float64) e
 		return err
 	}
 	defer c.Free()
-	if err := m.rewind(s); err != nil {
+	if err := m.rewind(s, nil); err != nil {
 		return err
 	}
 	l := &line{m: m, base: base(s.TimeBase()).Float(), begin: begin, emit: emit}
