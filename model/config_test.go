@@ -141,3 +141,63 @@ func TestPerLayerConfig(t *testing.T) {
 		}
 	}
 }
+
+// What processor_config.json says of sound is read, and what we do not compute is refused.
+func TestFeatureExtractor(t *testing.T) {
+	type m = map[string]any
+	load := func(change func(processor, extractor m)) (*Config, error) {
+		dir := t.TempDir()
+		for _, name := range []string{"config.json", "processor_config.json"} {
+			data, err := os.ReadFile(fixtures.Path("golden/checkpoints/tiny-e/" + name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if name == "processor_config.json" {
+				processor := m{}
+				if err := json.Unmarshal(data, &processor); err != nil {
+					t.Fatal(err)
+				}
+				change(processor, processor["feature_extractor"].(m))
+				if data, err = json.Marshal(processor); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return loadConfig(dir)
+	}
+	c, err := load(func(p, e m) { p["audio_seq_length"], e["max_frequency"], e["mel_floor"] = 100, 7000, 0.5 })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := c.Processor.audioSpec(); s.MaxSamples != 64_000 || s.MaxFrequency != 7000 || s.MelFloor != 0.5 {
+		t.Errorf("read as %+v", s)
+	}
+	if c, err = load(func(p, _ m) { delete(p, "feature_extractor") }); err != nil || c.Processor.audioSpec().MaxSamples != 480_000 {
+		t.Errorf("without feature_extractor: %v", err)
+	}
+	for _, x := range []struct {
+		key         string
+		value       any
+		want        string
+		unsupported bool
+	}{
+		{"feature_size", 80, "feature_size is 80", false}, {"sampling_rate", 0, "sampling_rate is 0", false},
+		{"hop_length", 0, "hop_length is 0", false}, {"frame_length", 600, "frame_length is 600", false},
+		{"fft_length", 1 << 30, "fft_length is", false}, {"fft_length", 513, "fft_length modulo 2", false},
+		{"max_frequency", 9000, "to 9000 Hz", false}, {"min_frequency", 8000, "from 8000", false},
+		{"mel_floor", 0, "mel_floor is 0", false}, {"dither", 0.1, "dither", true}, {"preemphasis", 0.97, "preemphasis", true},
+		{"fft_overdrive", true, "fft_overdrive", true}, {"input_scale_factor", 2, "input_scale_factor", true}, {"per_bin_mean", []float64{1}, "per_bin_mean", true},
+	} {
+		_, err := load(func(_, e m) { e[x.key] = x.value })
+		var unsupported UnsupportedError
+		if err == nil || !strings.Contains(err.Error(), x.want) || !strings.Contains(err.Error(), "feature_extractor") || errors.As(err, &unsupported) != x.unsupported {
+			t.Errorf("%s %v: got %v, want %q", x.key, x.value, err, x.want)
+		}
+	}
+	if _, err := load(func(p, _ m) { p["audio_seq_length"] = 1 << 20 }); err == nil || !strings.Contains(err.Error(), "audio_seq_length") {
+		t.Errorf("audio_seq_length: %v", err)
+	}
+}
