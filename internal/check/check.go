@@ -22,7 +22,7 @@ import (
 
 	"facet/internal/golden"
 	"facet/model"
-	"facet/vision"
+	"facet/video"
 )
 
 // Options choose what is run.
@@ -30,9 +30,6 @@ type Options struct {
 	Threads   int
 	Tolerance float64         // of exact; 0: golden.Tolerance
 	Precision model.Precision // Auto: Exact, for any checkpoint
-	// Frames decodes the frames of these numbers, counted from 0, of the video at path. If
-	// it is nil, a video's frames must lie beside it as pictures: see frames.
-	Frames func(path string, indices []int) ([]*vision.Image, error)
 }
 
 // Result is what became of one case.
@@ -101,9 +98,10 @@ func Case(dir, checkpoint, name string, o Options) Result {
 	}
 	defer c.Close()
 	var unsupported model.UnsupportedError
+	var unavailable video.UnavailableError
 	if !c.IsPrompt() {
 		r.Skipped = "a drafter's case, not a prompt"
-	} else if r.Err = r.run(dir, c, o); errors.As(r.Err, &unsupported) {
+	} else if r.Err = r.run(dir, c, o); errors.As(r.Err, &unsupported) || errors.As(r.Err, &unavailable) {
 		r.Skipped, r.Err = r.Err.Error(), nil
 	}
 	return r
@@ -125,7 +123,7 @@ func (r *Result) run(dir string, c *golden.Case, o Options) error {
 		return err
 	}
 	defer m.Close()
-	p, err := prompt(m, dir, c, o, tracer)
+	p, err := prompt(m, dir, c, tracer)
 	if err != nil {
 		return err
 	}

@@ -68,7 +68,7 @@ func TestDistanceOfExact(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer m.Close()
-		p, err := prompt(m, dir, c, Options{}, nil)
+		p, err := prompt(m, dir, c, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

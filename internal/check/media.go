@@ -1,21 +1,24 @@
 package check
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"facet/audio"
 	"facet/internal/golden"
 	"facet/model"
+	"facet/video"
 	"facet/vision"
 )
 
 // prompt prepares the media of a case and builds its prompt.
-func prompt(m *model.Model, dir string, c *golden.Case, o Options, tracer *golden.Tracer) (*model.Prompt, error) {
+func prompt(m *model.Model, dir string, c *golden.Case, tracer *golden.Tracer) (*model.Prompt, error) {
 	var media model.Media
 	var err error
 	if media.Images, err = images(m, dir, c); err != nil {
@@ -25,7 +28,7 @@ func prompt(m *model.Model, dir string, c *golden.Case, o Options, tracer *golde
 		if tracer != nil {
 			tracer.Second = len(c.Images) > 0
 		}
-		v, err := video(m, filepath.Join(dir, "media", c.Video.File), c.Video, o)
+		v, err := film(m, filepath.Join(dir, "media", c.Video.File), c.Video)
 		if err != nil {
 			return nil, err
 		}
@@ -112,8 +115,8 @@ func recording(path string, spec audio.Spec, e *audio.Extractor) (*audio.Mel, er
 	return e.Mel(pcm), nil
 }
 
-func video(m *model.Model, path string, v *golden.Video, o Options) (*model.Video, error) {
-	pictures, err := frames(path, v.Indices, o)
+func film(m *model.Model, path string, v *golden.Video) (*model.Video, error) {
+	pictures, err := frames(path, v.Indices)
 	if err != nil {
 		return nil, err
 	}
@@ -130,22 +133,48 @@ func video(m *model.Model, path string, v *golden.Video, o Options) (*model.Vide
 	return m.EncodeVideo(patches, at)
 }
 
-// frames returns frames of a video: what Options.Frames decodes, or the pictures
-// FILE.frames/NUMBER.png beside it.
-func frames(path string, indices []int, o Options) ([]*vision.Image, error) {
-	if o.Frames != nil {
-		return o.Frames(path, indices)
+// frames returns the frames of a video that the reference was given: the pictures
+// FILE.frames/NUMBER.png beside it, where there are such, or what is decoded.
+func frames(path string, indices []int) ([]*vision.Image, error) {
+	if _, err := os.Stat(path + ".frames"); !errors.Is(err, fs.ErrNotExist) {
+		var out []*vision.Image
+		for _, i := range indices {
+			img, err := picture(filepath.Join(path+".frames", fmt.Sprintf("%d.png", i)))
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, img)
+		}
+		return out, nil
+	}
+	return decode(path, indices)
+}
+
+// decode returns the frames of a video that facet takes of it, which must be those.
+func decode(path string, indices []int) ([]*vision.Image, error) {
+	ctx := context.Background()
+	clip, err := video.Open(ctx, path, video.Options{})
+	if err != nil {
+		return nil, err
+	}
+	defer clip.Close()
+	track := clip.Info().DefaultVideo()
+	index, err := clip.Index(ctx, track)
+	if err != nil {
+		return nil, err
+	}
+	if got := video.Sample(len(index.Ticks), len(indices)); !slices.Equal(got, indices) {
+		return nil, fmt.Errorf("%s: frames %v are taken of %d, want %v", path, got, len(index.Ticks), indices)
 	}
 	var out []*vision.Image
-	for _, i := range indices {
-		img, err := picture(filepath.Join(path+".frames", fmt.Sprintf("%d.png", i)))
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil, model.UnsupportedError("its video cannot be decoded here")
-		}
+	for frame, err := range clip.Frames(ctx, track, index.TicksOf(indices)) {
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, img)
+		out = append(out, frame.Image)
+	}
+	if len(out) != len(indices) {
+		return nil, fmt.Errorf("%s: %d frames decoded, want %d", path, len(out), len(indices))
 	}
 	return out, nil
 }
