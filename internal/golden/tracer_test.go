@@ -110,3 +110,65 @@ func TestCases(t *testing.T) {
 		t.Errorf("a case that is not there: %v", err)
 	}
 }
+
+// Of a convolution over one clip the reference kept the first two time steps, of two
+// clips those of each with the first frequencies.
+func TestTracerConvolution(t *testing.T) {
+	const name, steps, freq, channels = "model.audio_tower.subsample_conv_projection.layer0.norm", 25, 64, 128
+	const cols = freq * channels
+	for _, c := range []struct {
+		file           string
+		item, row, bin int
+		clips, kept    int // clips in the reference, frequencies of each step
+		seen           bool
+	}{
+		{"audio", 0, 0, 63, 1, 64, true}, {"audio", 0, 1, 0, 1, 64, true}, {"audio", 0, 2, 0, 1, 64, false},
+		{"audios", 0, 1, 23, 2, 24, true}, {"audios", 1, 0, 0, 2, 24, true}, {"audios", 1, 1, 23, 2, 24, true},
+		{"audios", 1, 1, 24, 2, 24, false}, {"audios", 0, 2, 0, 2, 24, false},
+	} {
+		tr := tracer(t, "golden/tiny-e", c.file)
+		r := tr.tensors[name]
+		for item := range c.clips {
+			data := make([]float32, steps*cols)
+			for step := range 2 {
+				from := (item*2 + step) * c.kept * channels
+				copy(data[step*cols:], r.values[from:from+c.kept*channels])
+			}
+			if item == c.item {
+				data[c.row*cols+c.bin*channels+5] += float32(2 * Tolerance * r.largest)
+			}
+			tr.Trace(name, item, steps, cols, data)
+		}
+		if (tr.First != nil) != c.seen {
+			t.Errorf("%s: clip %d, step %d, frequency %d changed: %v", c.file, c.item, c.row, c.bin, tr.First)
+		}
+	}
+}
+
+// The frames of a video after a picture are the second call of the vision tower, and only
+// the first two are compared where each has rows of its own.
+func TestTracerVideoAfterPicture(t *testing.T) {
+	tr := tracer(t, "golden/tiny-e", "mixed")
+	tr.Second = true
+	r := tr.tensors["model.vision_tower.patch_embedder#1"]
+	for item := range 3 {
+		data := make([]float32, 540*48)
+		if item < 2 {
+			copy(data, r.values[item*24*48:(item+1)*24*48])
+		}
+		tr.Trace("model.vision_tower.patch_embedder", item, 540, 48, data)
+	}
+	if tr.First != nil || tr.Compared != 1 {
+		t.Errorf("%d compared, %v", tr.Compared, tr.First)
+	}
+	if tr.Trace("model.vision_tower.patch_embedder", 1, 540, 48, make([]float32, 540*48)); tr.First == nil {
+		t.Error("another second frame passed")
+	}
+	if _, ok := tr.tensors["model.embed_audio"]; !ok {
+		t.Fatal("no sound in this case")
+	}
+	tr.First = nil
+	if tr.Trace("model.embed_audio", 0, 13, 48, make([]float32, 13*48)); tr.First == nil {
+		t.Error("sound was not compared")
+	}
+}
