@@ -33,7 +33,8 @@ func Subtitles() Cut {
 // A Piece is a stretch of a recording, with everything that is heard in it. Pieces of one channel follow each other and
 // don't overlap; between them lies silence, or nothing.
 type Piece struct {
-	Span              // when it is heard
+	Span              // from PCM's first sample to the end of its last
+	Heard   Span      // the part between its first and its last sound: what a segment or a subtitle should show
 	Channel int       // 0 if all channels were mixed, otherwise the channel's number from 1 on
 	First   int64     // sample, counted from the recording's first, that PCM begins with
 	PCM     []float32 // mono, at the rate that was asked for; the receiver's own
@@ -49,7 +50,7 @@ func (s Span) shift(by float64) Span { return Span{s.Start + by, s.End + by} }
 // place says where a piece is from. start is the time of the recording's first sample.
 func (p *Piece) place(channel int, start float64) {
 	p.Channel = channel
-	p.Span = p.Span.shift(start)
+	p.Span, p.Heard = p.Span.shift(start), p.Heard.shift(start)
 	for i, s := range p.Pauses {
 		p.Pauses[i] = s.shift(start)
 	}
@@ -254,16 +255,24 @@ func (c *Cutter) quietest(from, to int) int {
 // piece returns the piece from start on that a cut ends, without the silence before the cut but for a pad. What follows begins
 // at the cut.
 func (c *Cutter) piece(start, cut int) Piece {
-	first, end := start, cut // of sound
-	for first < end && c.class(first) == silent {
-		first++
-	}
-	for end > first && c.class(end-1) == silent {
+	end := cut
+	for end > start && c.class(end-1) == silent {
 		end--
 	}
+	from, to := start, end // of what sounds
+	for from < to && c.class(from) <= quiet {
+		from++
+	}
+	for to > from && c.class(to-1) <= quiet {
+		to--
+	}
 	p := Piece{First: int64(start) * int64(c.hop)}
-	c.pauses(first, end, func(from, to int) bool {
-		if from > first && to < end && to-from >= shownPause {
+	p.Heard = Span{c.seconds(from), c.seconds(to)}
+	if from == to { // merely quiet: loud noise between two cuts
+		p.Heard = Span{c.seconds(start), c.seconds(end)}
+	}
+	c.pauses(from, to, func(from, to int) bool {
+		if to-from >= shownPause {
 			p.Pauses = append(p.Pauses, Span{c.seconds(from), c.seconds(to)})
 		}
 		return true
@@ -271,6 +280,7 @@ func (c *Cutter) piece(start, cut int) Piece {
 	stop := min(cut, end+c.pad)
 	p.PCM = slices.Clone(c.pcm.slice(start*c.hop, min(stop*c.hop, c.pcm.end())))
 	p.Span = Span{c.seconds(start), float64(p.First+int64(len(p.PCM))) / float64(c.rate)}
+	p.Heard.End = min(p.Heard.End, p.End)
 	c.at, c.scan = cut, cut
 	return p
 }

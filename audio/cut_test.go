@@ -70,8 +70,10 @@ func (s *scene) talk(seconds float64) *scene {
 }
 
 // cut hands over a recording in blocks of a length.
-func cut(c Cut, pcm []float32, block int) []Piece {
-	cutter := NewCutter(16000, c)
+func cut(c Cut, pcm []float32, block int) []Piece { return cutAt(16000, c, pcm, block) }
+
+func cutAt(rate int, c Cut, pcm []float32, block int) []Piece {
+	cutter := NewCutter(rate, c)
 	var pieces []Piece
 	for part := range slices.Chunk(pcm, block) {
 		pieces = append(pieces, cutter.Cut(part)...)
@@ -83,6 +85,12 @@ func cut(c Cut, pcm []float32, block int) []Piece {
 // 50 ms is in a piece, by classes found for the recording as a whole.
 func checkPieces(t *testing.T, c Cut, pcm []float32, pieces []Piece) {
 	t.Helper()
+	checkPiecesAt(t, 16000, c, pcm, pieces)
+}
+
+func checkPiecesAt(t *testing.T, rate int, c Cut, pcm []float32, pieces []Piece) {
+	t.Helper()
+	hop := rate / 100
 	covered := make([]bool, len(pcm))
 	end := int64(0)
 	for i, p := range pieces {
@@ -91,7 +99,7 @@ func checkPieces(t *testing.T, c Cut, pcm []float32, pieces []Piece) {
 			t.Fatalf("piece %d holds samples %d to %d of %d; the one before ended at %d", i, p.First, stop, len(pcm), end)
 		}
 		end = stop
-		if most := int64(c.Max.Seconds() * 16000); stop-p.First > most {
+		if most := int64(c.Max.Seconds() * float64(rate)); stop-p.First > most {
 			t.Fatalf("piece %d has %d samples, limit %d", i, stop-p.First, most)
 		}
 		for j, v := range p.PCM {
@@ -100,10 +108,13 @@ func checkPieces(t *testing.T, c Cut, pcm []float32, pieces []Piece) {
 			}
 			covered[p.First+int64(j)] = true
 		}
-		last := p.Span.Start
+		if p.Heard.Start < p.Start || p.Heard.End > p.End || p.Heard.End < p.Heard.Start {
+			t.Fatalf("piece %d, %v, is heard %v", i, p.Span, p.Heard)
+		}
+		last := p.Heard.Start
 		for _, pause := range p.Pauses {
-			if pause.Start < last || pause.End < pause.Start+0.149 || pause.End > p.Span.End {
-				t.Fatalf("piece %d, %v: pause %v after %g", i, p.Span, pause, last)
+			if pause.Start < last || pause.End < pause.Start+0.149 || pause.End > p.Heard.End {
+				t.Fatalf("piece %d, heard %v: pause %v after %g", i, p.Heard, pause, last)
 			}
 			last = pause.End
 		}
@@ -111,17 +122,17 @@ func checkPieces(t *testing.T, c Cut, pcm []float32, pieces []Piece) {
 	severed := map[int]bool{}
 	for _, p := range pieces {
 		if p.Severed {
-			severed[int(p.First)/160+len(p.PCM)/160] = true
+			severed[(int(p.First)+len(p.PCM))/hop] = true
 		}
 	}
-	classes := wholeClasses(pcm)
+	classes := wholeClasses(pcm, hop)
 	for i := 0; i < len(classes); {
 		j := i
 		for j < len(classes) && classes[j] > silent && (j == i || !severed[j]) {
 			j++
 		}
 		if j-i >= shortestSound {
-			for k := i * 160; k < min(j*160, len(pcm)); k++ {
+			for k := i * hop; k < min(j*hop, len(pcm)); k++ {
 				if !covered[k] {
 					t.Fatalf("there is sound from %.2f to %.2f s, and sample %d of it is in no piece", float64(i)/100, float64(j)/100, k)
 				}
@@ -132,11 +143,11 @@ func checkPieces(t *testing.T, c Cut, pcm []float32, pieces []Piece) {
 }
 
 // wholeClasses is the plain definition of what a meter finds.
-func wholeClasses(pcm []float32) []class {
-	n := (len(pcm) + 159) / 160
+func wholeClasses(pcm []float32, hop int) []class {
+	n := (len(pcm) + hop - 1) / hop
 	levels := make([]float32, n)
 	for i := range levels {
-		around := pcm[max(0, i-1)*160 : min(len(pcm), (i+2)*160)]
+		around := pcm[max(0, i-1)*hop : min(len(pcm), (i+2)*hop)]
 		var x, xx float64
 		for _, v := range around {
 			x += float64(v)
@@ -175,8 +186,8 @@ func TestCutTalk(t *testing.T) {
 	}
 }
 
-// reportCuts fails unless a share of cuts falls between sentences. It logs the largest distance of a sentence's border from the
-// border of the piece that begins or ends there.
+// reportCuts fails unless a share of cuts falls between sentences, and what is heard in a piece begins and ends with a sentence, to
+// 0.15 s: noise hides how words fade.
 func reportCuts(t *testing.T, spoken []Span, pieces []Piece, share float64) {
 	t.Helper()
 	borders, inPause := 0, 0
@@ -191,7 +202,7 @@ func reportCuts(t *testing.T, spoken []Span, pieces []Piece, share float64) {
 			inPause++
 			nearest := math.Inf(1)
 			for _, s := range spoken {
-				nearest = min(nearest, math.Abs(at-[]float64{s.Start, s.End}[k]))
+				nearest = min(nearest, math.Abs([]float64{p.Heard.Start - s.Start, p.Heard.End - s.End}[k]))
 			}
 			largest = max(largest, nearest)
 		}
@@ -204,6 +215,9 @@ func reportCuts(t *testing.T, spoken []Span, pieces []Piece, share float64) {
 		said += s.End - s.Start
 	}
 	t.Logf("%d pieces, %d of %d borders in a pause, border error up to %.2f s; %.0f s in pieces for %.0f s said", len(pieces), inPause, borders, largest, heard, said)
+	if largest > 0.15 {
+		t.Errorf("what is heard in a piece begins or ends %.2f s from where it is said", largest)
+	}
 	if borders == 0 || float64(inPause) < share*float64(borders) {
 		t.Errorf("%d of %d borders are in a pause", inPause, borders)
 	}
@@ -377,7 +391,7 @@ func FuzzCut(f *testing.F) {
 			if script[i] == 0 {
 				level = 0
 			}
-			for range int(script[i+1]) * 293 {
+			for range int(script[i+1]) * 73 {
 				v := level * (2*rng.Float32() - 1)
 				if kind&128 != 0 && rng.IntN(1000) == 0 {
 					v = math.Float32frombits(binary.LittleEndian.Uint32([]byte{script[i], kind, script[i+1], 0x7f})) // mostly no number
@@ -389,12 +403,12 @@ func FuzzCut(f *testing.F) {
 		if c.Max < 2*time.Second {
 			c = Subtitles()
 		}
-		pieces := cut(c, pcm, max(1, int(block)))
+		pieces := cutAt(4000, c, pcm, max(1, int(block)))
 		if kind&128 != 0 {
 			return // NaN is nobody's sample, but no reason to panic either
 		}
-		checkPieces(t, c, pcm, pieces)
-		whole := cut(c, pcm, max(1, len(pcm)))
+		checkPiecesAt(t, 4000, c, pcm, pieces)
+		whole := cutAt(4000, c, pcm, max(1, len(pcm)))
 		if len(whole) != len(pieces) {
 			t.Fatalf("%d pieces whole, %d in blocks of %d", len(whole), len(pieces), block)
 		}

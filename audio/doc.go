@@ -6,6 +6,7 @@
 //	 3. Resampler         resample.go    → the model's rate; windowed sinc, no delay
 //	 4. Pieces, Cutter    cut.go level.go → pieces of at most 30 s, cut in pauses; silence is left out
 //	 5. Extractor.Mel     mel.go         → [frames, mel bins]: Hann, FFT, triangles, logarithm
+//	 6. Piece.Cues        cue.go         what was said in a piece, spread over its time
 //
 // Sound flows through steps 1 to 4 in blocks: of a recording of hours no more lies in memory than the piece that grows
 // and the 20 s ahead that it takes to know where it ends. What comes out is the same however a file or a pipe hands
