@@ -1,9 +1,13 @@
-// Package model is Gemma 4: patches and text in, tokens out.
+// Package model is Gemma 4: patches, mel and text in, tokens out.
 //
 //  1. Open            a folder, or a GGUF file under the same names                   checkpoint.go gguf.go gguf_source.go
 //     config, tokenizer; every tensor by name and shape                               config.go load.go model.go
 //  2. EncodeImage     patches [P, 768] → vision tower → soft tokens [S, D]            vision_tower.go
-//  3. ChatPrompt      spans and soft tokens → ids with a place for every soft token   prompt.go tokens.go
+//     EncodeVideo     the patches of each frame, with its time                        media.go
+//     EncodeAudios    mel frames [N, 128] → audio tower → soft tokens [⌈N/4⌉, D]      audio.go audio_tower.go
+//     a. subsample    two convolutions keep one frame in four                         audio_conv.go
+//     b. layers       feed-forward, local attention, convolution, feed-forward        audio_attention.go audio_load.go
+//  3. ChatPrompt      spans and soft tokens → ids with a place for every soft token   prompt.go media.go tokens.go
 //  4. Batch.Add       a request joins the batch with caches of its own                sequence.go cache.go
 //  5. Batch.Step      one pass over steps and prompt pieces, ragged                   generate.go
 //     a. embed        √D · token rows, media rows as they are, per-layer inputs       decoder.go ple.go
@@ -16,7 +20,7 @@
 // gguf_settings.go).
 //
 // Shapes are [rows, columns], row-major; T tokens of a pass, D hidden size, H heads,
-// K KV heads, E head size, F MLP size, V vocabulary, P patches, S soft tokens, L layers.
+// K KV heads, E head size, F MLP size, V vocabulary, P patches, N mel frames, S soft tokens, L layers.
 //
 // Three rules hold everywhere and have tests:
 //
