@@ -178,8 +178,7 @@ func (t *audioTower) pack(p *tensor.Pool) {
 		for _, n := range []*linear{&l.ff1.up, &l.ff1.down, &a.q, &a.k, &a.v, &a.post, &l.conv.start, &l.conv.end, &l.ff2.up, &l.ff2.down} {
 			n.pack(p)
 		}
+		release(t.stored, l.name+".")
 	}
-	for _, w := range t.stored {
-		w.Release(0, len(w.Data))
-	}
+	release(t.stored, "")
 }

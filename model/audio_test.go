@@ -4,12 +4,14 @@ import (
 	"errors"
 	"math"
 	"math/rand/v2"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"facet/audio"
+	"facet/fixtures"
 	"facet/internal/tensor"
 	"facet/vision"
 )
@@ -292,6 +294,36 @@ func TestAudioSpec(t *testing.T) {
 		if want := spec.SoftTokens(samples); soft.Rows != want {
 			t.Errorf("%d samples are %d soft tokens, audio says %d", samples, soft.Rows, want)
 		}
+	}
+}
+
+// A checkpoint that Quantize wrote hears as the one it was made of: towers keep their
+// values, and the front end its settings.
+func TestQuantisedHears(t *testing.T) {
+	m := open(t, "golden/checkpoints/tiny-e", Options{Precision: Exact})
+	dst := filepath.Join(t.TempDir(), "e.gguf")
+	if _, err := Quantize(t.Context(), fixtures.Path("golden/checkpoints/tiny-e"), dst, QuantizeOptions{Type: "bf16"}); err != nil {
+		t.Fatal(err)
+	}
+	q, err := Open(dst, Options{Precision: Exact})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer q.Close()
+	if q.config.Processor.FeatureExtractor == nil || *q.config.Processor.FeatureExtractor.InputScale != 1 {
+		t.Error("the settings of the front end are lost")
+	}
+	want, err := m.EncodeAudio(noise(1, 100))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := q.EncodeAudio(noise(1, 100))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The factor of each dimension goes through softplus and back, which rounds.
+	if d := worst(got.Values, want.Values); !(d <= 1e-5) {
+		t.Errorf("soft tokens are off by %g of the largest", d)
 	}
 }
 

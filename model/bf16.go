@@ -1,6 +1,11 @@
 package model
 
-import "facet/internal/tensor"
+import (
+	"strings"
+
+	"facet/internal/tensor"
+	"facet/internal/weights"
+)
 
 // pack makes panels of the layer's weight, which apply its bounds themselves.
 func (l *linear) pack(p *tensor.Pool) {
@@ -10,4 +15,14 @@ func (l *linear) pack(p *tensor.Pool) {
 		l.clip = nil
 	}
 	l.weight = w
+}
+
+// release gives back the pages of the stored tensors whose name begins with prefix, layer
+// by layer while panels are made of a tower, so that it is not resident twice.
+func release(stored []weights.Tensor, prefix string) {
+	for _, w := range stored {
+		if strings.HasPrefix(w.Name, prefix) {
+			w.Release(0, len(w.Data))
+		}
+	}
 }

@@ -3,7 +3,6 @@ package model
 import (
 	"fmt"
 	"math"
-	"strings"
 
 	"facet/internal/kernel"
 	"facet/internal/tensor"
@@ -70,19 +69,9 @@ func (t *visionTower) pack(p *tensor.Pool) {
 		for _, n := range []*linear{&a.q, &a.k, &a.v, &a.o, &m.gate, &m.up, &m.down} {
 			n.pack(p)
 		}
-		t.release(l.name + ".")
+		release(t.stored, l.name+".")
 	}
-	t.release("")
-}
-
-// release gives back the pages of the stored tensors whose name begins with prefix, layer
-// by layer while panels are made, so that the tower is not resident twice.
-func (t *visionTower) release(prefix string) {
-	for _, w := range t.stored {
-		if strings.HasPrefix(w.Name, prefix) {
-			w.Release(0, len(w.Data))
-		}
-	}
+	release(t.stored, "")
 }
 
 func (t *visionTower) check(p *vision.Patches) error {
