@@ -75,20 +75,14 @@ func (m *Model) EncodeAudios(clips []*audio.Mel) ([]*SoftTokens, error) {
 		}
 	}
 	for len(missing) > 0 {
-		n, rows := 0, 0
-		var together []*audio.Mel
-		for n < len(missing) && (n == 0 || rows+audioTokens(clips[missing[n]].Valid) <= audioRowsAtOnce) && (n == 0 || m.options.Tracer == nil) {
-			together = append(together, clips[missing[n]])
-			rows += audioTokens(clips[missing[n]].Valid)
-			n++
-		}
-		for j, soft := range m.encodeTogether(together, missing[0]) {
-			out[missing[j]] = soft
+		now := missing[:m.together(clips, missing)]
+		for i, soft := range m.encodeClips(clips, now) {
+			out[now[i]] = soft
 			if m.encoded != nil {
-				m.encoded.put(keys[missing[j]], soft)
+				m.encoded.put(keys[now[i]], soft)
 			}
 		}
-		missing = missing[n:]
+		missing = missing[len(now):]
 	}
 	return out, nil
 }
@@ -97,13 +91,30 @@ func (m *Model) EncodeAudios(clips []*audio.Mel) ([]*SoftTokens, error) {
 // together: two of 30 s, or many short ones.
 const audioRowsAtOnce = 1536
 
-// encodeTogether runs the tower once. item is the number of the first clip in its prompt.
-func (m *Model) encodeTogether(clips []*audio.Mel, item int) []*SoftTokens {
+// together is the number of the wanted clips, from the first on, that go through the tower
+// at once. A trace wants each by itself.
+func (m *Model) together(clips []*audio.Mel, wanted []int) int {
+	rows := 0
+	for n, i := range wanted {
+		rows += audioTokens(clips[i].Valid)
+		if n > 0 && (rows > audioRowsAtOnce || m.options.Tracer != nil) {
+			return n
+		}
+	}
+	return len(wanted)
+}
+
+// encodeClips runs the tower once, on the wanted clips of a prompt.
+func (m *Model) encodeClips(clips []*audio.Mel, wanted []int) []*SoftTokens {
+	var now []*audio.Mel
+	for _, i := range wanted {
+		now = append(now, clips[i])
+	}
 	m.compute.Lock()
 	defer m.compute.Unlock()
-	m.tower.item = item
+	m.tower.item = wanted[0]
 	var out []*SoftTokens
-	for _, mat := range m.audio.encode(m.tower, clips) {
+	for _, mat := range m.audio.encode(m.tower, now) {
 		out = append(out, &SoftTokens{Rows: mat.Rows, Width: mat.Cols, Values: mat.Data})
 	}
 	return out

@@ -67,8 +67,8 @@ type audioScratch struct {
 	local localScratch
 }
 
-// encode returns the soft tokens of each clip, [⌈valid/4⌉, D]. The results are copies that
-// the caller keeps. Each has the bits that it would have alone.
+// encode returns the soft tokens of each clip, [⌈valid/4⌉, D], with the bits that it would
+// have alone. The results are copies that the caller keeps, or lets go of, one by one.
 func (t *audioTower) encode(s *scratch, clips []*audio.Mel) []tensor.Mat {
 	t.prepare(s)
 	c := t.config
@@ -91,9 +91,9 @@ func (t *audioTower) encode(s *scratch, clips []*audio.Mel) []tensor.Mat {
 	out := make([]tensor.Mat, len(clips))
 	row := 0
 	for i, m := range clips {
-		n := audioTokens(m.Valid)
-		out[i] = soft.Slice(row, row+n)
-		row += n
+		out[i] = tensor.New(audioTokens(m.Valid), soft.Cols)
+		copy(out[i].Data, soft.Data[row*soft.Cols:])
+		row += out[i].Rows
 	}
 	return out
 }
