@@ -283,6 +283,7 @@ func TestGGUFErrors(t *testing.T) {
 		{"2^32-1 layers of audio", edit{}, edit{keys: m{"clip.audio.block_count": uint32(math.MaxUint32)}}, `num_hidden_layers is 2147483647`},
 		{"no heads of vision", edit{}, edit{keys: m{"clip.vision.attention.head_count": uint32(0)}}, `num_attention_heads is 0`},
 		{"no heads of audio", edit{}, edit{keys: m{"clip.audio.attention.head_count": uint32(0)}}, `num_attention_heads is 0`},
+		{"other mel bins", edit{}, edit{keys: m{"clip.audio.num_mel_bins": uint32(80)}}, `"clip.audio.num_mel_bins" is 80, want 128`},
 		{"no positions", edit{}, edit{without: "v.position_embd.weight"}, `tensor v.position_embd.weight is missing`},
 		{"no kernel", edit{}, edit{without: "a.blk.0.conv_dw.weight"}, `tensor a.blk.0.conv_dw.weight is missing`},
 		{"no convolution", edit{}, edit{without: "a.conv1d.1.weight"}, `tensor a.conv1d.1.weight is missing`},
