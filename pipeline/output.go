@@ -24,29 +24,48 @@ type Format string
 
 // The formats. In a folder each item has its own file, but for records.jsonl.
 const (
-	JSONL   Format = "jsonl"   // records.jsonl
-	Text    Format = "txt"     // the text alone
-	Overlay Format = "overlay" // the image with numbered boxes, PNG
+	JSONL       Format = "jsonl"        // records.jsonl
+	Text        Format = "txt"          // the text alone
+	Overlay     Format = "overlay"      // the image with numbered boxes, PNG
+	SRT         Format = "srt"          // subtitles
+	VTT         Format = "vtt"          // subtitles
+	VerboseJSON Format = "verbose_json" // as OpenAI's transcriptions
+	TSV         Format = "tsv"          // as Whisper's
+	Markdown    Format = "md"
+	Sidecar     Format = "sidecar" // the text in NAME.txt, as training sets want it
 )
 
-// Formats lists all formats.
-var Formats = []Format{JSONL, Text, Overlay}
+// Formats lists the formats of a job's records, the usual one first.
+func Formats(jobName string) []Format {
+	switch jobName {
+	case job.Transcribe.Name:
+		return []Format{JSONL, Text, SRT, VTT, VerboseJSON, TSV}
+	case job.Caption.Name:
+		return []Format{JSONL, Text, VTT, Markdown, Sidecar}
+	}
+	return []Format{JSONL, Text, Overlay}
+}
 
 // suffix is the ending of an item's file in a folder.
 func (f Format) suffix() string {
-	if f == Overlay {
+	switch f {
+	case Overlay:
 		return ".boxes.png"
+	case VerboseJSON:
+		return ".json"
+	case Sidecar:
+		return ".txt"
 	}
 	return "." + string(f)
 }
 
 // byName gives the format of a single output file by its ending.
 func byName(path string) (Format, bool) {
-	switch strings.ToLower(filepath.Ext(path)) {
+	switch ext := strings.ToLower(filepath.Ext(path)); ext {
 	case ".jsonl", ".json":
 		return JSONL, true
-	case ".txt":
-		return Text, true
+	case ".txt", ".srt", ".vtt", ".tsv", ".md":
+		return Format(ext[1:]), true
 	case ".png":
 		return Overlay, true
 	}
@@ -55,8 +74,8 @@ func byName(path string) (Format, bool) {
 
 // OutputOptions say where the results of a run go, and as what.
 type OutputOptions struct {
-	// Path is a folder, which is made, or a file: one that ends in .jsonl, .txt or .png
-	// or is there already. Empty is Stdout.
+	// Path is a folder, which is made, or a file: one that ends as a format does or is
+	// there already. Empty is Stdout.
 	Path   string
 	Stdout io.Writer
 	// Formats may be empty: a file then has the format of its name, everything else JSONL.
@@ -114,8 +133,8 @@ func OpenOutput(options OutputOptions, info RunInfo) (*Output, error) {
 	o.info.Tokens = map[string]int{"soft": 0, "output": 0}
 	o.Formats = nil
 	for _, f := range options.Formats {
-		if !slices.Contains(Formats, f) {
-			return nil, OptionError{fmt.Errorf("format %q: want one of %v", f, Formats)}
+		if formats := Formats(info.Job); !slices.Contains(formats, f) {
+			return nil, OptionError{fmt.Errorf("format %q: want one of %v", f, formats)}
 		}
 		if !slices.Contains(o.Formats, f) {
 			o.Formats = append(o.Formats, f)
@@ -149,8 +168,12 @@ func (o *Output) single(usual Format, where string) error {
 		o.Formats = []Format{usual}
 	}
 	switch f := o.Formats[0]; {
+	case !slices.Contains(Formats(o.info.Job), f):
+		return OptionError{fmt.Errorf("%s: %s does not give %s: want one of %v", where, o.info.Job, f, Formats(o.info.Job))}
 	case len(o.Formats) > 1:
 		return OptionError{fmt.Errorf("%s takes one format, not %v: name a folder with --out", where, o.Formats)}
+	case f == Sidecar:
+		return OptionError{errors.New("sidecars are files beside each other: name a folder with --out")}
 	case f == Overlay && o.Path == "":
 		return OptionError{errors.New("overlays do not go to standard output: name a folder or a .png file with --out")}
 	case f == Overlay && o.info.Inputs != 1:
@@ -266,8 +289,18 @@ func (o *Output) fail(r Result) error {
 
 func write(w io.Writer, f Format, rec *job.Record, img *vision.Image) error {
 	switch f {
-	case Text:
+	case Text, Sidecar:
 		return sink.WriteText(w, rec)
+	case SRT:
+		return sink.WriteSRT(w, rec)
+	case VTT:
+		return sink.WriteVTT(w, rec)
+	case VerboseJSON:
+		return sink.WriteVerboseJSON(w, rec)
+	case TSV:
+		return sink.WriteTSV(w, rec)
+	case Markdown:
+		return sink.WriteMarkdown(w, rec)
 	case Overlay:
 		return sink.WriteOverlay(w, img.NRGBA(), rec.Blocks)
 	}

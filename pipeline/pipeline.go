@@ -2,28 +2,28 @@
 //
 // One run:
 //
-//	paths → Open → items                                         source.go
-//	item  → read → decode → resize → patches                     prepare.go   on its own goroutines
-//	patches → vision tower → prompt → batch of replies           pipeline.go  in turn, on all threads
-//	reply → job.Read → record → emit, in the order of the items  order.go
+//	paths → Open → items                                           source.go
+//	item  → read, decode → parts, each with a question             prepare.go sound.go film.go   on goroutines of their own
+//	part  → towers, prompt → batch of replies                      pipeline.go engine.go         in turn, on all threads
+//	replies of all parts → job.Read → record → emit, in order      work.go order.go
 //
-// The stages wait for each other: no more than a window of items is under way, so
-// memory does not grow with the run. A bad item becomes an error that is emitted in
-// its place; the others are not touched by it. Output puts what is emitted on a disk.
+// An image is one part, a recording as many as it takes. The stages wait for each other:
+// no more than a window of items is under way, and of a long one no more parts than are
+// asked about, so memory does not grow with the run. A bad item becomes an error that is
+// emitted in its place; the others are not touched by it. Output puts what is emitted on
+// a disk.
 package pipeline
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"path/filepath"
 	"sync"
 
 	"facet/model"
-	"facet/model/chat"
-	"facet/model/tokenizer"
 	"facet/pipeline/job"
+	"facet/video"
 	"facet/vision"
 )
 
@@ -33,6 +33,7 @@ type Settings struct {
 	Job     job.Job
 	Options job.Options          // for all items; what a manifest says goes before
 	Decode  vision.DecodeOptions // zero limits: vision.DefaultLimits
+	Video   video.Options        // how films and compressed sound are decoded
 	Batch   int                  // replies generated at once, up to MaxBatch; 0: 8
 	// Progress, if not nil, is told how far the run is, often and from one goroutine.
 	Progress func(Progress)
@@ -44,9 +45,10 @@ const MaxBatch = 4096
 
 // Progress counts what each stage has done so far.
 type Progress struct {
-	Prepared, Encoded, Done, Failed int // items; Done includes Failed, and what waits for its turn to be emitted
-	SoftTokens                      int // encoded
-	OutputTokens                    int // generated
+	Prepared, Encoded, Done, Failed int     // items; Done includes Failed, and what waits for its turn to be emitted
+	SoftTokens                      int     // encoded
+	OutputTokens                    int     // generated
+	Seconds                         float64 // of recordings and films, answered
 }
 
 // Result is what became of one item: a record or an error.
@@ -70,9 +72,10 @@ func (e OptionError) Unwrap() error { return e.Err }
 type Pipeline struct {
 	Settings
 	checkpoint job.Checkpoint
-	spec       vision.Spec
+	specs      specs
 	modelName  string
 	modelHash  string
+	newEngine  func() engine
 }
 
 // New checks that the checkpoint can do the job with these options. An OptionError says
@@ -87,17 +90,22 @@ func New(s Settings) (*Pipeline, error) {
 	if s.Decode.Limits == (vision.Limits{}) {
 		s.Decode.Limits = vision.DefaultLimits
 	}
-	p := &Pipeline{Settings: s}
-	var ok bool
-	if p.spec, ok = s.Model.Spec(); !ok {
-		return nil, fmt.Errorf("%s: this checkpoint takes no images", s.Model.Path())
-	}
+	p := &Pipeline{Settings: s, specs: specsOf(s.Model)}
+	p.newEngine = func() engine { return &modelEngine{s.Model, s.Model.NewBatch()} }
 	var err error
 	if p.checkpoint, err = job.OpenCheckpoint(s.Model); err != nil {
 		return nil, err
 	}
-	if _, err := s.Job.Plan(s.Options, p.checkpoint); err != nil {
-		return nil, OptionError{err}
+	for i, medium := range s.Job.Media {
+		if _, err := s.Job.Plan(s.Options, p.checkpoint, medium); err != nil {
+			return nil, OptionError{err}
+		}
+		if medium == job.Film && i > 0 { // of whose pictures or sound the job's other kind is made
+			continue
+		}
+		if err := p.specs.takes(medium); err != nil {
+			return nil, fmt.Errorf("%s: %w", s.Model.Path(), err)
+		}
 	}
 	if p.modelHash, err = s.Model.SHA256(); err != nil {
 		return nil, err
@@ -111,8 +119,9 @@ func New(s Settings) (*Pipeline, error) {
 type run struct {
 	*Pipeline
 	items    []Item
-	batch    *model.Batch
-	waiting  map[string]*prepared // requests in the batch, by id
+	engine   engine
+	asked    map[string]*part // that are not answered, by the id of the question
+	number   int              // of the next question
 	order    order
 	progress Progress
 }
@@ -123,8 +132,8 @@ type run struct {
 // waits for an earlier item is emitted as well.
 func (p *Pipeline) Run(ctx context.Context, items []Item, emit func(Result) error) (Progress, error) {
 	r := &run{
-		Pipeline: p, items: items, batch: p.Model.NewBatch(),
-		waiting: map[string]*prepared{}, order: newOrder(window*p.Batch, emit),
+		Pipeline: p, items: items, engine: p.newEngine(),
+		asked: map[string]*part{}, order: newOrder(window*p.Batch, emit),
 	}
 	stages, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -145,8 +154,8 @@ const window = 4
 
 // start prepares the items on a few goroutines. The channel is closed when all are
 // prepared, or soon after ctx has ended; it must be read until then.
-func (r *run) start(ctx context.Context) <-chan *prepared {
-	indices, ready := make(chan int), make(chan *prepared)
+func (r *run) start(ctx context.Context) <-chan *part {
+	indices, ready := make(chan int), make(chan *part)
 	go func() {
 		defer close(indices)
 		for i := range r.items {
@@ -164,7 +173,7 @@ func (r *run) start(ctx context.Context) <-chan *prepared {
 	for range preparers {
 		workers.Go(func() {
 			for i := range indices {
-				ready <- r.prepare(i)
+				r.prepare(ctx, i, ready)
 			}
 		})
 	}
@@ -180,26 +189,26 @@ func (r *run) start(ctx context.Context) <-chan *prepared {
 const preparers = 2
 
 // infer runs towers and replies until every item is emitted.
-func (r *run) infer(ctx context.Context, ready <-chan *prepared) error {
-	defer r.batch.Drop()
+func (r *run) infer(ctx context.Context, ready <-chan *part) error {
+	defer r.engine.drop()
 	for r.progress.Done < len(r.items) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if r.batch.Len() < r.Batch {
-			if p := next(ctx, ready, r.batch.Len() == 0); p != nil {
+		if r.engine.open() < r.Batch {
+			if p := next(ctx, ready, r.engine.open() == 0); p != nil {
 				if err := r.admit(p); err != nil {
 					return err
 				}
 				continue
 			}
 		}
-		done, err := r.batch.Step()
+		answers, err := r.engine.step()
 		if err != nil {
 			return err
 		}
-		for _, f := range done {
-			if err := r.finish(f); err != nil {
+		for _, a := range answers {
+			if err := r.take(a); err != nil {
 				return err
 			}
 		}
@@ -208,9 +217,9 @@ func (r *run) infer(ctx context.Context, ready <-chan *prepared) error {
 	return nil
 }
 
-// next takes a prepared item if there is one, and waits for it if wait says so. It
+// next takes a prepared part if there is one, and waits for it if wait says so. It
 // returns nil if there is none or if ctx ends.
-func next(ctx context.Context, ready <-chan *prepared, wait bool) *prepared {
+func next(ctx context.Context, ready <-chan *part, wait bool) *part {
 	if wait {
 		select {
 		case p := <-ready:
@@ -225,108 +234,6 @@ func next(ctx context.Context, ready <-chan *prepared, wait bool) *prepared {
 	default:
 		return nil
 	}
-}
-
-// admit encodes a prepared item and takes its request into the batch, or settles it if it failed.
-func (r *run) admit(p *prepared) error {
-	r.progress.Prepared++
-	if p.err == nil {
-		p.err = r.request(p)
-	}
-	if p.err != nil {
-		return r.settle(p, nil, p.err)
-	}
-	return nil
-}
-
-func (r *run) request(p *prepared) error {
-	soft, err := r.Model.EncodeImage(p.patches)
-	if err != nil {
-		return err
-	}
-	p.patches = nil
-	r.progress.Encoded++
-	r.progress.SoftTokens += soft.Rows
-	prompt, err := r.prompt(p.plan.Prompt, soft)
-	if err != nil {
-		return err
-	}
-	p.record.Usage.PromptTokens = prompt.Len()
-	id := fmt.Sprint(p.index)
-	err = r.batch.Add(model.Request{
-		ID: id, Stream: p.record.ID, Prompt: prompt, MaxTokens: p.plan.MaxTokens,
-		Sampling: model.Sampling{Temperature: float32(p.options.Temperature), Seed: p.options.Seed},
-		OnToken:  func(model.Token) { r.progress.OutputTokens++ },
-	})
-	if err == nil {
-		r.waiting[id] = p
-	}
-	return err
-}
-
-// prompt puts the image before the question, as Gemma 4 was trained.
-func (r *run) prompt(question string, soft *model.SoftTokens) (*model.Prompt, error) {
-	media := model.Media{Images: []*model.SoftTokens{soft}}
-	if !r.Model.HasChat() {
-		return r.Model.CompletionPrompt(question, media)
-	}
-	c := chat.Conversation{Messages: []chat.Message{{Role: chat.User, Content: []chat.Part{{Kind: chat.PartImage}, {Text: question}}}}}
-	spans, err := chat.Render(c, chat.Options{Template: r.Model.Template(), GenerationPrompt: true})
-	if err != nil {
-		return nil, err
-	}
-	return r.Model.ChatPrompt(spans, media)
-}
-
-// finish reads a reply into its record and settles the item.
-func (r *run) finish(f model.Finished) error {
-	p := r.waiting[f.Request.ID]
-	delete(r.waiting, f.Request.ID)
-	if f.Reply.Err != nil {
-		return r.settle(p, nil, f.Reply.Err)
-	}
-	rec := &p.record
-	rec.Usage.OutputTokens = len(f.Reply.Tokens)
-	r.Job.Read(rec, job.Reply{
-		Tokens: visible(r.Model.Tokenizer(), f.Reply.Tokens), Finish: job.Finish(f.Reply.Finish), Boxes: p.plan.Boxes,
-		Width: rec.Effective.SizeOriginal[0], Height: rec.Effective.SizeOriginal[1],
-	})
-	return r.settle(p, rec, nil)
-}
-
-// visible gives the tokens of a reply the text that each adds to the answer; those of
-// a thought, of a tool call and control tokens add none.
-func visible(t *tokenizer.Tokenizer, tokens []model.Token) []job.Token {
-	parser := chat.NewParser(t)
-	out := make([]job.Token, len(tokens))
-	for i, token := range tokens {
-		out[i] = job.Token{Text: answer(parser.Add(token.ID)), LogProb: token.LogProb}
-	}
-	events, _ := parser.Close()
-	if rest := answer(events); rest != "" {
-		out = append(out, job.Token{Text: rest, LogProb: float32(math.NaN())})
-	}
-	return out
-}
-
-func answer(events []chat.Event) string {
-	text := ""
-	for _, e := range events {
-		if e.Kind == chat.EventText {
-			text += e.Text
-		}
-	}
-	return text
-}
-
-// settle emits the result of an item as soon as those before it are emitted.
-func (r *run) settle(p *prepared, rec *job.Record, failed error) error {
-	r.progress.Done++
-	if failed != nil {
-		r.progress.Failed++
-	}
-	defer r.report()
-	return r.order.put(p.index, Result{Item: r.items[p.index], Options: p.options, Record: rec, Err: failed})
 }
 
 func (r *run) report() {

@@ -1,38 +1,45 @@
 package pipeline
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
+	"slices"
+	"strings"
 	"unicode/utf8"
 
+	"facet/audio"
 	"facet/pipeline/job"
 	"facet/vision"
 )
 
-// prepared is an item that is ready for the model, or that failed on the way.
-type prepared struct {
-	index   int
-	options job.Options // of the item over those of the run
-	plan    job.Plan
-	record  job.Record // what is known so far
-	patches *vision.Patches
-	err     error
-}
-
-// prepare reads an item's file and cuts it into patches.
-func (r *run) prepare(index int) *prepared {
+// prepare reads an item and sends its parts, the last one marked, or an error.
+func (r *run) prepare(ctx context.Context, index int, ready chan<- *part) {
 	item := r.items[index]
-	p := &prepared{index: index, options: over(item.Options, r.Options)}
-	if p.err = r.ask(p, item); p.err == nil {
-		p.err = r.read(p, item)
+	w := &work{index: index, options: over(item.Options, r.Options)}
+	ctx, w.stop = context.WithCancel(ctx)
+	send := func(p *part) bool {
+		p.work = w
+		select {
+		case ready <- p:
+			return ctx.Err() == nil
+		case <-ctx.Done():
+			return false
+		}
 	}
-	return p
+	if err := r.parts(ctx, w, item, send); err != nil {
+		send(&part{last: true, err: err})
+	}
 }
 
-// ask settles what is asked about an item.
-func (r *run) ask(p *prepared, item Item) (err error) {
+// sender hands a part to the model; it is false when no more are wanted.
+type sender func(*part) bool
+
+// parts sends the parts of an item.
+func (r *run) parts(ctx context.Context, w *work, item Item, send sender) error {
 	switch {
 	case !utf8.ValidString(item.Path):
 		return errors.New("this path is not UTF-8 and records cannot hold it: rename the file")
@@ -41,43 +48,143 @@ func (r *run) ask(p *prepared, item Item) (err error) {
 	case item.Page > 0:
 		return fmt.Errorf("page %d: pages of documents are not supported yet", item.Page)
 	}
-	p.plan, err = r.Job.Plan(p.options, r.checkpoint)
-	return err
+	head, err := readHead(item.Path)
+	if err != nil {
+		return err
+	}
+	kind, mediaType, err := r.medium(head)
+	if err != nil {
+		return err
+	}
+	if w.plan, err = r.Job.Plan(w.options, r.checkpoint, kind); err != nil {
+		return err
+	}
+	w.record = job.Record{Job: r.Job.Name, Attempts: 1, Source: job.Source{Path: item.Path, Type: mediaType}}
+	w.record.Effective = job.Effective{
+		Model: r.modelName, ModelSHA256: r.modelHash,
+		PromptSHA256: w.plan.PromptSHA256(), Temperature: w.options.Temperature, Seed: w.options.Seed,
+	}
+	if kind == job.Image {
+		return r.look(w, item, send)
+	}
+	sum, size, err := hashFile(ctx, item.Path)
+	if err != nil {
+		return err
+	}
+	if err := w.identify(item, sum, size); err != nil {
+		return err
+	}
+	if kind == job.Film && slices.Contains(r.Job.Media, job.Image) {
+		return r.watch(ctx, w, item, send)
+	}
+	return r.listen(ctx, w, item, send)
 }
 
-func (r *run) read(p *prepared, item Item) error {
+// medium tells by the first bytes of a file what it is to the job.
+func (r *run) medium(head []byte) (kind job.Medium, mediaType string, err error) {
+	takes := func(m job.Medium) bool { return slices.Contains(r.Job.Media, m) }
+	image, sound := vision.Sniff(head), audio.Sniff(head)
+	switch {
+	case image != "" && takes(job.Image):
+		return job.Image, image, nil
+	case image != "":
+		return "", "", fmt.Errorf("%s: an image has nothing to %s", image, r.Job.Name)
+	case strings.HasPrefix(sound, "audio/") && !takes(job.Sound) && sound != "audio/ogg" && sound != "audio/x-ms-wma": // which may hold pictures
+		return "", "", fmt.Errorf("%s: sound has nothing to %s: facet transcribe takes it", sound, r.Job.Name)
+	case takes(job.Sound):
+		return job.Sound, sound, nil
+	case takes(job.Film):
+		return job.Film, sound, nil
+	}
+	return job.Image, "", nil // whose decoder says what is wrong
+}
+
+// readHead returns the first bytes of a file, and refuses what is no file of bytes.
+func readHead(path string) ([]byte, error) {
+	f, err := openRegular(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	head := make([]byte, 512)
+	n, err := io.ReadFull(f, head)
+	switch {
+	case n == 0 && errors.Is(err, io.EOF):
+		return nil, errors.New("the file is empty")
+	case err != nil && !errors.Is(err, io.ErrUnexpectedEOF):
+		return nil, bare(err)
+	}
+	return head[:n], nil
+}
+
+// hashFile returns SHA-256 and size of a file of any size.
+func hashFile(ctx context.Context, path string) (sum [32]byte, size int64, err error) {
+	f, err := openRegular(path)
+	if err != nil {
+		return sum, 0, err
+	}
+	defer f.Close()
+	h := sha256.New()
+	buffer := make([]byte, 1<<20)
+	for {
+		n, err := f.Read(buffer)
+		h.Write(buffer[:n])
+		size += int64(n)
+		switch {
+		case errors.Is(err, io.EOF):
+			return [32]byte(h.Sum(nil)), size, nil
+		case err != nil:
+			return sum, 0, bare(err)
+		case ctx.Err() != nil:
+			return sum, 0, ctx.Err()
+		}
+	}
+}
+
+// identify says what the file is; a manifest may have meant another.
+func (w *work) identify(item Item, sum [32]byte, size int64) error {
+	w.record.ID = job.ID(sum, item.Page)
+	w.record.Source.SHA256, w.record.Source.Bytes = hex.EncodeToString(sum[:]), size
+	if item.ID != "" && item.ID != w.record.ID {
+		return fmt.Errorf("the manifest means a file with id %.40q, this one has %s", item.ID, w.record.ID)
+	}
+	return nil
+}
+
+// look sends the one part of an image.
+func (r *run) look(w *work, item Item, send sender) error {
 	data, err := ReadFile(item.Path, r.Decode.Limits.Bytes)
 	if err != nil {
 		return err
 	}
-	sum := sha256.Sum256(data)
-	p.record = job.Record{
-		ID: job.ID(sum, item.Page), Job: r.Job.Name, Attempts: 1,
-		Source: job.Source{Path: item.Path, SHA256: hex.EncodeToString(sum[:]), Bytes: int64(len(data)), Type: vision.Sniff(data)},
-	}
-	if item.ID != "" && item.ID != p.record.ID {
-		return fmt.Errorf("the manifest means a file with id %.40q, this one has %s", item.ID, p.record.ID)
+	w.record.Source.Type = vision.Sniff(data)
+	if err := w.identify(item, sha256.Sum256(data), int64(len(data))); err != nil {
+		return err
 	}
 	img, err := vision.Decode(data, r.Decode)
 	if err != nil {
 		return err
 	}
-	budget := p.plan.Budget
+	budget := w.plan.Budget
 	if budget == 0 {
-		budget = r.spec.AutoBudget(img.Width, img.Height, leastBudget, mostBudget, sharpness)
+		budget = r.specs.vision.AutoBudget(img.Width, img.Height, leastBudget, mostBudget, sharpness)
 	}
-	var seen *vision.Image
-	if p.patches, seen, err = vision.Prepare(img, r.spec, budget); err != nil {
+	patches, seen, err := vision.Prepare(img, *r.specs.vision, budget)
+	if err != nil {
 		return err
 	}
-	p.record.Effective = job.Effective{
-		Model: r.modelName, ModelSHA256: r.modelHash, Budget: budget,
-		ImageTokens: r.spec.SoftTokens(seen.Width, seen.Height),
-		SizeSeen:    [2]int{seen.Width, seen.Height}, SizeOriginal: [2]int{img.Width, img.Height},
-		Downscaled:   seen.Width < img.Width || seen.Height < img.Height,
-		PromptSHA256: p.plan.PromptSHA256(), Temperature: p.options.Temperature, Seed: p.options.Seed,
-	}
+	w.record.Effective.Seen = seenAs(budget, seen, img)
+	q := r.questionOf(w, w.plan.Prompt)
+	q.images = []*vision.Patches{patches}
+	send(&part{question: q, last: true, reply: job.Reply{Medium: job.Image, Boxes: w.plan.Boxes, Width: img.Width, Height: img.Height}})
 	return nil
+}
+
+func seenAs(budget int, seen, original *vision.Image) *job.Seen {
+	return &job.Seen{
+		Budget: budget, SizeSeen: [2]int{seen.Width, seen.Height}, SizeOriginal: [2]int{original.Width, original.Height},
+		Downscaled: seen.Width < original.Width || seen.Height < original.Height,
+	}
 }
 
 // The budget that is chosen where neither user nor checkpoint sets one: the smallest

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"facet/audio"
 	"facet/pipeline/job"
 	"facet/pipeline/sink"
 	"facet/vision"
@@ -31,8 +32,10 @@ type Item struct {
 // Sources are the inputs that a list of paths leads to.
 type Sources struct {
 	Items []Item
-	// Skipped counts the files of folders that are no images, by name and by content.
+	// Skipped counts the files of folders that are nothing for the job, by name and by content.
 	Skipped int
+
+	media []job.Medium
 }
 
 // Folder is the deepest folder that all items are in, "" if there is none.
@@ -44,23 +47,27 @@ func (s Sources) Folder() string {
 	return sink.SharedFolder(paths)
 }
 
-// imageNames are the endings under which images travel. A file that has one is an
-// item whatever it holds: if it is no image after all, its error says so.
-var imageNames = []string{".png", ".jpg", ".jpeg", ".jpe", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".webp"}
+// names are the endings under which media travel. A file that has one is an item
+// whatever it holds: if it is something else after all, its error says so.
+var names = map[job.Medium][]string{
+	job.Image: {".png", ".jpg", ".jpeg", ".jpe", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".webp"},
+	job.Sound: {".wav", ".wave", ".mp3", ".m4a", ".aac", ".flac", ".ogg", ".oga", ".opus", ".wma", ".amr", ".aif", ".aiff", ".mka"},
+	job.Film:  {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".wmv", ".flv", ".mpg", ".mpeg", ".mts", ".m2ts", ".3gp", ".ogv"},
+}
 
 // manifestName is the ending of a list of inputs: lines of JSON as job.ParseEntry
 // reads them. The errors.jsonl of a run is one.
 const manifestName = ".jsonl"
 
-// Open lists the items that paths lead to, in their order: a manifest gives its
-// entries and a folder its images, sorted by name; any other file is an item, whatever
-// it is, and so is a path that leads nowhere. Folders in folders are not entered, hidden
-// files and what neither is called nor begins like an image are skipped.
+// Open lists the items that paths lead to, in their order: a manifest gives its entries
+// and a folder its media of the kinds that a job takes, sorted by name; any other file is
+// an item, whatever it is, and so is a path that leads nowhere. Folders in folders are not
+// entered, hidden files and what neither is called nor begins like such media are skipped.
 //
-// It fails on a folder that cannot be read or has no images, and on a manifest that
+// It fails on a folder that cannot be read or has none of them, and on a manifest that
 // cannot be read or has a line that is wrong.
-func Open(paths []string) (Sources, error) {
-	var s Sources
+func Open(paths []string, media []job.Medium) (Sources, error) {
+	s := Sources{media: media}
 	for _, path := range paths {
 		info, err := os.Stat(path)
 		switch {
@@ -89,7 +96,7 @@ func (s *Sources) folder(dir string) error {
 		info, err := os.Stat(path) // through links
 		switch {
 		case err == nil && info.IsDir():
-		case isImage(path, info): // info is nil where a link leads nowhere
+		case s.wants(path, info): // info is nil where a link leads nowhere
 			s.Items = append(s.Items, Item{Path: path})
 		default:
 			skipped++
@@ -97,7 +104,7 @@ func (s *Sources) folder(dir string) error {
 	}
 	s.Skipped += skipped
 	if len(s.Items) == before {
-		return fmt.Errorf("%s: no images in this folder%s", dir, others(skipped))
+		return fmt.Errorf("%s: no %s in this folder%s", dir, s.kinds(), others(skipped))
 	}
 	return nil
 }
@@ -112,14 +119,28 @@ func others(n int) string {
 	return fmt.Sprintf(", %d other files", n)
 }
 
-// isImage reports whether a file has an image's ending or begins as an image does. One
-// that cannot be read counts, so that it is reported and not passed over. info may be nil.
-func isImage(path string, info fs.FileInfo) bool {
+// kinds names what is looked for in a folder.
+func (s *Sources) kinds() string {
+	plural := map[job.Medium]string{job.Image: "images", job.Sound: "recordings", job.Film: "videos"}
+	var names []string
+	for _, m := range s.media {
+		names = append(names, plural[m])
+	}
+	return strings.Join(names, " or ")
+}
+
+// wants reports whether a file has an ending of the media that are looked for, or begins as
+// they do. One that cannot be read counts, so that it is reported and not passed over. info
+// may be nil.
+func (s *Sources) wants(path string, info fs.FileInfo) bool {
 	if strings.HasPrefix(filepath.Base(path), ".") {
 		return false // hidden, such as the ._NAME.png that macOS leaves beside NAME.png
 	}
-	if slices.Contains(imageNames, strings.ToLower(filepath.Ext(path))) {
-		return true
+	ext := strings.ToLower(filepath.Ext(path))
+	for kind, endings := range names {
+		if slices.Contains(endings, ext) {
+			return slices.Contains(s.media, kind)
+		}
 	}
 	if info == nil || !info.Mode().IsRegular() {
 		return false
@@ -134,7 +155,13 @@ func isImage(path string, info fs.FileInfo) bool {
 	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return true
 	}
-	return vision.Sniff(head[:n]) != ""
+	sound := audio.Sniff(head[:n])
+	for _, m := range s.media {
+		if m == job.Image && vision.Sniff(head[:n]) != "" || m == job.Sound && sound != "" || m == job.Film && strings.HasPrefix(sound, "video/") {
+			return true
+		}
+	}
+	return false
 }
 
 // maxEntry is the longest line of a manifest, in bytes: a question may have 64 KiB and
@@ -180,6 +207,24 @@ func over(o, d job.Options) job.Options {
 		MaxTokens:   cmp.Or(o.MaxTokens, d.MaxTokens),
 		Temperature: cmp.Or(o.Temperature, d.Temperature),
 		Seed:        cmp.Or(o.Seed, d.Seed),
+		Listening: job.Listening{
+			Translate: cmp.Or(o.Translate, d.Translate),
+			Context:   cmp.Or(o.Context, d.Context),
+			Numbers:   cmp.Or(o.Numbers, d.Numbers),
+			Segment:   cmp.Or(o.Segment, d.Segment),
+			Subtitles: o.Subtitles || d.Subtitles && o.Segment == 0,
+			Channels:  cmp.Or(o.Channels, d.Channels),
+			Track:     cmp.Or(o.Track, d.Track),
+		},
+		Watching: job.Watching{
+			Detail:     cmp.Or(o.Detail, d.Detail),
+			WithSpeech: o.WithSpeech || d.WithSpeech,
+			Window:     cmp.Or(o.Window, d.Window),
+			FPS:        cmp.Or(o.FPS, d.FPS),
+			Frames:     cmp.Or(o.Frames, d.Frames),
+			Scene:      cmp.Or(o.Scene, d.Scene),
+			FastSeek:   o.FastSeek || d.FastSeek,
+		},
 	}
 }
 
@@ -187,6 +232,26 @@ func over(o, d job.Options) job.Options {
 // refuses what is no regular file: a pipe or a device may never end. Its errors do not
 // name the path, which the caller knows.
 func ReadFile(path string, limit int64) ([]byte, error) {
+	f, err := openRegular(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err != nil {
+		return nil, bare(err)
+	}
+	if int64(len(data)) > limit {
+		return nil, fmt.Errorf("larger than the limit of %d bytes", limit)
+	}
+	if len(data) == 0 {
+		return nil, errors.New("the file is empty")
+	}
+	return data, nil
+}
+
+// openRegular opens a regular file, with errors that do not name it.
+func openRegular(path string) (*os.File, error) {
 	info, err := os.Stat(path) // before opening: a named pipe would wait for its writer
 	if err != nil {
 		return nil, bare(err)
@@ -201,18 +266,7 @@ func ReadFile(path string, limit int64) ([]byte, error) {
 	if err != nil {
 		return nil, bare(err)
 	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err != nil {
-		return nil, bare(err)
-	}
-	if int64(len(data)) > limit {
-		return nil, fmt.Errorf("larger than the limit of %d bytes", limit)
-	}
-	if len(data) == 0 {
-		return nil, errors.New("the file is empty")
-	}
-	return data, nil
+	return f, nil
 }
 
 // bare takes the path out of an error of the file system, since it is named already.

@@ -15,6 +15,8 @@ import (
 	"facet/pipeline/job"
 )
 
+var images = job.OCR.Media
+
 // page is a held-out page of the nano checkpoint, by number.
 func page(n string) string { return fixtures.Path("nano/heldout/ocr_" + n + ".png") }
 
@@ -72,7 +74,7 @@ func TestOpenFolder(t *testing.T) {
 	link(t, filepath.Join(dir, "nowhere"), filepath.Join(dir, "scans", "dangling.txt"))
 	link(t, filepath.Join(dir, "elsewhere"), filepath.Join(dir, "scans", "folder.png"))
 
-	got, err := Open([]string{"elsewhere/g.png", "scans", "missing", "elsewhere/g.png"})
+	got, err := Open([]string{"elsewhere/g.png", "scans", "missing", "elsewhere/g.png"}, images)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +110,7 @@ func TestOpenErrors(t *testing.T) {
 		"blank.jsonl":   "blank.jsonl: no entries in this manifest",
 		"long.jsonl":    "long.jsonl:1: bufio.Scanner: token too long",
 	} {
-		s, err := Open([]string{"x.png", path})
+		s, err := Open([]string{"x.png", path}, images)
 		if err == nil || err.Error() != want {
 			t.Errorf("%s: got %v, want %s", path, err, want)
 		}
@@ -122,7 +124,7 @@ func TestOpenManifest(t *testing.T) {
 	dir := t.TempDir()
 	path := put(t, dir, "list.JSONL", `{"path": "a.png"}
 {"id": "0123", "path": "b.png", "page": 2, "job": "ocr", "budget": 70, "boxes": "none", "error": "what went wrong"}`)
-	got, err := Open([]string{path})
+	got, err := Open([]string{path}, images)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +137,7 @@ func TestOpenManifest(t *testing.T) {
 	}
 	// In a folder a manifest is a file like any other.
 	put(t, dir, "a.png", "")
-	got, err = Open([]string{dir})
+	got, err = Open([]string{dir}, images)
 	if err != nil || len(got.Items) != 1 || got.Skipped != 1 {
 		t.Errorf("got %+v, %v", got, err)
 	}

@@ -1,4 +1,4 @@
-// Command facet reads images in bulk with Gemma 4 and gives back text that programs
+// Command facet reads images, sound and video in bulk with Gemma 4 and gives back text that programs
 // can use. `facet --help` lists what it does.
 package main
 
@@ -38,24 +38,29 @@ type streams struct {
 
 // cli is the command line: one field a command, one file each.
 type cli struct {
-	OCR      ocrCommand      `cmd:"" name:"ocr" help:"Read the text of images, with its places."`
-	Generate generateCommand `cmd:"" help:"Answer any prompt about any images: the plain way to use the model."`
-	Inspect  inspectCommand  `cmd:"" help:"Look at a checkpoint, or at what would be done to an input, without inference."`
-	Check    checkCommand    `cmd:"" help:"Compare the engine with reference outputs, activation by activation."`
-	Bench    benchCommand    `cmd:"" help:"Measure the speed of this machine with a checkpoint."`
-	Eval     evalCommand     `cmd:"" help:"Score a run against labels."`
-	Model    modelCommand    `cmd:"" help:"Make checkpoints of other checkpoints."`
-	Version  versionCommand  `cmd:"" help:"Print the version."`
+	OCR        ocrCommand        `cmd:"" name:"ocr" help:"Read the text of images, with its places."`
+	Transcribe transcribeCommand `cmd:"" help:"Write down what is said in recordings, with times."`
+	Caption    captionCommand    `cmd:"" help:"Describe images and videos, scene by scene."`
+	Generate   generateCommand   `cmd:"" help:"Answer any prompt about any media: the plain way to use the model."`
+	Inspect    inspectCommand    `cmd:"" help:"Look at a checkpoint, or at what would be done to an input, without inference."`
+	Check      checkCommand      `cmd:"" help:"Compare the engine with reference outputs, activation by activation."`
+	Bench      benchCommand      `cmd:"" help:"Measure the speed of this machine with a checkpoint."`
+	Eval       evalCommand       `cmd:"" help:"Score a run against labels."`
+	Model      modelCommand      `cmd:"" help:"Make checkpoints of other checkpoints."`
+	Version    versionCommand    `cmd:"" help:"Print the version."`
 
 	VersionFlag kong.VersionFlag `name:"version" hidden:"" help:"Print the version."`
 }
 
 // someFailed is the error of a run that is complete but for some items. Each of them was
 // reported when it failed.
-type someFailed struct{ failed, total int }
+type someFailed struct {
+	failed, total int
+	unit          string // what people call the items
+}
 
 func (e someFailed) Error() string {
-	return fmt.Sprintf("%d of %d pages failed", e.failed, e.total)
+	return fmt.Sprintf("%d of %d %s failed", e.failed, e.total, e.unit)
 }
 
 // usageError is an error in what was asked for, found after the flags were parsed.
@@ -82,7 +87,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) (status int) 
 	s := &streams{stdin, out, stderr}
 	parser, err := kong.New(new(cli),
 		kong.Name("facet"),
-		kong.Description("facet reads images in bulk with Gemma 4 and gives back text that programs can use."),
+		kong.Description("facet reads images, sound and video in bulk with Gemma 4 and gives back text that programs can use."),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.Writers(out, stderr),
 		kong.Exit(func(code int) { panic(exit(code)) }),

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/term"
 
 	"facet/pipeline"
+	"facet/pipeline/job"
 )
 
 // meter shows how far a run is: a bar on standard error, if that is a terminal and the
@@ -57,7 +58,11 @@ func (m *meter) show(p pipeline.Progress) {
 		return
 	}
 	if seconds := time.Since(m.start).Seconds(); !m.narrow {
-		m.bar.Describe(fmt.Sprintf("%.0f soft, %.0f output tokens/s", float64(p.SoftTokens)/seconds, float64(p.OutputTokens)/seconds))
+		speed := fmt.Sprintf("%.0f soft, %.0f output tokens/s", float64(p.SoftTokens)/seconds, float64(p.OutputTokens)/seconds)
+		if p.Seconds > 0 {
+			speed = fmt.Sprintf("%s of media, %.1f× real time", job.Clock(p.Seconds), p.Seconds/seconds)
+		}
+		m.bar.Describe(speed)
 	}
 	m.bar.Set(p.Done)
 }

@@ -36,7 +36,7 @@ func nano(t *testing.T) Run {
 			t.Fatal(err)
 		}
 		rec := job.Record{Job: g.Task, Source: job.Source{Path: "some/where/" + g.File}}
-		job.OCR.Read(&rec, job.Reply{Tokens: job.Plain(g.Output), Finish: job.FinishStop, Width: 640, Height: 480})
+		job.OCR.Read(&rec, []job.Reply{{Tokens: job.Plain(g.Output), Finish: job.FinishStop, Width: 640, Height: 480}})
 		run.Records = append(run.Records, rec)
 	}
 	return run

@@ -7,7 +7,7 @@ import (
 )
 
 func Example() {
-	plan, err := job.OCR.Plan(job.Options{}, job.Checkpoint{})
+	plan, err := job.OCR.Plan(job.Options{}, job.Checkpoint{}, job.Image)
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -16,7 +16,7 @@ func Example() {
 	tokens := job.Plain("```json\n[{\"box_2d\": [250, 125, 375, 500], \"text\": \"Open daily\"}]\n```")
 
 	var rec job.Record
-	job.OCR.Read(&rec, job.Reply{Tokens: tokens, Finish: job.FinishStop, Boxes: plan.Boxes, Width: 640, Height: 480})
+	job.OCR.Read(&rec, []job.Reply{{Tokens: tokens, Finish: job.FinishStop, Boxes: plan.Boxes, Width: 640, Height: 480}})
 	for _, b := range rec.Blocks {
 		fmt.Println(b.Box, b.Text)
 	}

@@ -13,6 +13,7 @@
 package job
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -21,6 +22,7 @@ import (
 	"strings"
 	"unicode"
 
+	"facet/audio"
 	"facet/vision"
 )
 
@@ -34,18 +36,40 @@ type Job struct {
 	// Boxes are the kinds of boxes the job can ask for, the default first.
 	Boxes []Boxes
 
-	// Ask gives the question for a released Gemma 4 checkpoint. Options.Prompt
-	// is not its business, see Plan.
-	Ask func(Options) string
+	// Media are the kinds of input that the job can be done on.
+	Media []Medium
 
-	// Read fills Text, Blank, Blocks and Finish of rec and appends to its
-	// Warnings. It panics if the reply's image size is not positive, and for
-	// no other reason. Safe for concurrent use on different records.
-	Read func(rec *Record, reply Reply)
+	// Ask gives the question about each part of an input of a kind for a released Gemma 4
+	// checkpoint. Options.Prompt is not its business, see Plan.
+	Ask func(Options, Medium) string
+
+	// Retries is how often a part whose reply repeats itself is asked about again.
+	Retries int
+
+	// Read fills what the job says of an item in rec, its Finish included, and appends to its
+	// Warnings. The replies are those about the parts of the item, in the order of the parts;
+	// an image is one part. It panics if an image's size is not positive, and for no other
+	// reason. Safe for concurrent use on different records.
+	Read func(rec *Record, replies []Reply)
+
+	// Sum, if not nil, gives a question about the whole of an item that Read was done with;
+	// its reply goes to Summarise. No question, no summary.
+	Sum       func(rec *Record, o Options) string
+	Summarise func(rec *Record, reply Reply)
 }
 
+// Medium is a kind of input.
+type Medium string
+
+// The kinds of input.
+const (
+	Image Medium = "image"
+	Sound Medium = "sound"
+	Film  Medium = "video"
+)
+
 // All lists the jobs.
-var All = []Job{OCR}
+var All = []Job{OCR, Transcribe, Caption}
 
 // ByName finds a job in All.
 func ByName(name string) (Job, bool) {
@@ -75,7 +99,49 @@ type Options struct {
 	MaxTokens   int     `json:"max_tokens,omitempty"`
 	Temperature float64 `json:"temperature,omitempty"`
 	Seed        uint64  `json:"seed,omitempty"`
+	Listening
+	Watching
 }
+
+// Listening are the options about sound.
+type Listening struct {
+	Translate string  `json:"translate,omitempty"` // language, as a person would name it
+	Context   string  `json:"context,omitempty"`   // names and words that are likely to be said
+	Numbers   Numbers `json:"numbers,omitempty"`
+	Segment   int     `json:"segment,omitempty"`   // most seconds of a piece, 5 to 30; 0: 30
+	Subtitles bool    `json:"subtitles,omitempty"` // pieces of 2 to 12 s that end in pauses
+	Channels  string  `json:"channels,omitempty"`  // mix, split or the number of one; mix by default
+	Track     int     `json:"track,omitempty"`     // of sound, or of pictures for caption; from 1; 0: what a player plays
+}
+
+// Watching are the options about films and captions.
+type Watching struct {
+	Detail     Detail  `json:"detail,omitempty"`
+	WithSpeech bool    `json:"with_speech,omitempty"` // transcribe the sound as well
+	Window     float64 `json:"window,omitempty"`      // most seconds of a scene; 0: 30
+	FPS        float64 `json:"fps,omitempty"`         // frames looked at a second; 0: as many as fit a scene
+	Frames     int     `json:"frames,omitempty"`      // most frames of a scene; 0: what the model was trained with
+	Scene      float64 `json:"scene,omitempty"`       // share of change, 0 to 1, above which a scene ends; 0: scenes are windows
+	FastSeek   bool    `json:"fast_seek,omitempty"`   // keyframes only
+}
+
+// Numbers says how spoken numbers are written.
+type Numbers string
+
+// NumbersDigits writes 3 for three, and is the default; NumbersWords leaves them as they are said.
+const (
+	NumbersDigits Numbers = "digits"
+	NumbersWords  Numbers = "words"
+)
+
+// Detail says how much a caption tells.
+type Detail string
+
+// DetailShort is a sentence, and the default; DetailLong a paragraph.
+const (
+	DetailShort Detail = "short"
+	DetailLong  Detail = "long"
+)
 
 // Plan is what to ask for one item: Options with the defaults of job and
 // checkpoint filled in.
@@ -90,7 +156,9 @@ type Plan struct {
 // checkpoint's, and that before the job's. A checkpoint that sets the prompt
 // knows only that one, so options that would change it are errors instead of
 // being ignored.
-func (j Job) Plan(o Options, c Checkpoint) (Plan, error) {
+//
+// The question is the one about inputs of the given kind.
+func (j Job) Plan(o Options, c Checkpoint, m Medium) (Plan, error) {
 	s := c.Jobs[j.Name]
 	known := j.Boxes
 	if len(s.Boxes) > 0 {
@@ -114,22 +182,30 @@ func (j Job) Plan(o Options, c Checkpoint) (Plan, error) {
 		if o.Language != "" {
 			return Plan{}, fmt.Errorf("%s: language %q has no place in a prompt of your own: name it there", j.Name, o.Language)
 		}
-		if !slices.Contains(j.Boxes, p.Boxes) {
+		if o.Translate != "" || o.Context != "" {
+			return Plan{}, fmt.Errorf("%s: a translation or a context has no place in a prompt of your own: ask for it there", j.Name)
+		}
+		if len(j.Boxes) > 0 && !slices.Contains(j.Boxes, p.Boxes) {
 			return Plan{}, fmt.Errorf("%s: boxes %q: want one of %v", j.Name, p.Boxes, j.Boxes)
 		}
 		p.Prompt = o.Prompt
 		return p, nil
-	case !slices.Contains(known, p.Boxes):
+	case len(known) == 0 && o.Boxes != "":
+		return Plan{}, fmt.Errorf("%s: boxes %q: this job locates nothing", j.Name, o.Boxes)
+	case len(known) > 0 && !slices.Contains(known, p.Boxes):
 		return Plan{}, fmt.Errorf("%s: boxes %q: this checkpoint answers with one of %v", j.Name, p.Boxes, known)
 	case s.Prompt != "":
 		if o.Language != "" {
 			return Plan{}, fmt.Errorf("%s: language %q: this checkpoint knows one prompt only, %q", j.Name, o.Language, s.Prompt)
 		}
+		if o.Translate != "" || o.Context != "" {
+			return Plan{}, fmt.Errorf("%s: this checkpoint knows one prompt only, %q: no translation and no context", j.Name, s.Prompt)
+		}
 		p.Prompt = s.Prompt
 		return p, nil
 	}
 	o.Boxes = p.Boxes
-	p.Prompt = j.Ask(o)
+	p.Prompt = j.Ask(o, m)
 	return p, nil
 }
 
@@ -154,6 +230,44 @@ func (o Options) check() error {
 	case len(o.Language) > maxLanguage || strings.ContainsFunc(o.Language, unicode.IsControl):
 		return fmt.Errorf("language %.40q is not a name", o.Language)
 	}
+	if err := o.Listening.check(); err != nil {
+		return err
+	}
+	return o.Watching.check()
+}
+
+func (l Listening) check() error {
+	switch {
+	case len(l.Translate) > maxLanguage || strings.ContainsFunc(l.Translate, unicode.IsControl):
+		return fmt.Errorf("translate %.40q is not the name of a language", l.Translate)
+	case len(l.Context) > maxPrompt:
+		return fmt.Errorf("context of %d bytes: at most %d", len(l.Context), maxPrompt)
+	case l.Numbers != "" && l.Numbers != NumbersDigits && l.Numbers != NumbersWords:
+		return fmt.Errorf("numbers %.40q: want %s or %s", l.Numbers, NumbersDigits, NumbersWords)
+	case l.Segment != 0 && (l.Segment < 5 || l.Segment > 30):
+		return fmt.Errorf("segment %d is not in 5 to 30 seconds", l.Segment)
+	case l.Segment != 0 && l.Subtitles:
+		return fmt.Errorf("segment %d: subtitles have pieces of their own length", l.Segment)
+	case l.Track < 0:
+		return fmt.Errorf("track %d: tracks are counted from 1", l.Track)
+	}
+	_, err := audio.ParseChannels(cmp.Or(l.Channels, "mix"))
+	return err
+}
+
+func (w Watching) check() error {
+	switch {
+	case w.Detail != "" && w.Detail != DetailShort && w.Detail != DetailLong:
+		return fmt.Errorf("detail %.40q: want %s or %s", w.Detail, DetailShort, DetailLong)
+	case w.Window != 0 && !(w.Window >= 1 && w.Window <= 3600):
+		return fmt.Errorf("window %v is not in 1 to 3600 seconds", w.Window)
+	case w.FPS != 0 && !(w.FPS > 0 && w.FPS <= 120):
+		return fmt.Errorf("fps %v is not above 0 and at most 120", w.FPS)
+	case w.Frames < 0 || w.Frames > maxFrames:
+		return fmt.Errorf("frames %d: want 1 to %d", w.Frames, maxFrames)
+	case !(w.Scene >= 0 && w.Scene <= 1):
+		return fmt.Errorf("scene %v is not in 0 to 1", w.Scene)
+	}
 	return nil
 }
 
@@ -164,6 +278,7 @@ func knownBudget(n int) bool { return n == 0 || slices.Contains(vision.Budgets, 
 const (
 	maxPrompt   = 64 << 10 // bytes; a question is text, not a document
 	maxLanguage = 64       // bytes
+	maxFrames   = 256      // of a scene; Gemma 4 was trained with 32
 )
 
 // Token is one output token.
@@ -180,12 +295,23 @@ func Plain(text string) []Token {
 	return []Token{{Text: text, LogProb: float32(math.NaN())}}
 }
 
-// Reply is what the model answered about one image.
+// Reply is what the model answered about one part of an item: an image, a piece of a
+// recording, or some seconds of a film.
 type Reply struct {
 	Tokens        []Token // their texts, joined, are the reply, without thinking and end token
 	Finish        Finish  // why generation ended: FinishStop, FinishLength or FinishLoop
 	Boxes         Boxes   // what was asked for, from Plan
-	Width, Height int     // of the original upright image, in pixels
+	Width, Height int     // of an image: the original upright one, in pixels
+
+	Medium     Medium       // of the part
+	Start, End float64      // of a stretch of time, in seconds
+	Channel    int          // of sound, from 1; 0: all mixed
+	Track      int          // of sound, from 1; 0: the file has one
+	Pauses     []audio.Span // in the sound
+	Subtitles  bool         // what is said becomes segments that can be read as subtitles
+	Attempts   int          // how often it was asked about
+	Language   string       // what the user said is spoken
+	Translate  string       // what is said was to be translated into this language
 }
 
 // text joins the tokens.

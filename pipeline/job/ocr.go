@@ -12,13 +12,14 @@ var OCR = Job{
 	Name:      "ocr",
 	MaxTokens: 8192, // a dense page: 5,000 characters in 100 lines, and 25 tokens a line for the box
 	Boxes:     []Boxes{BoxesLine, BoxesNone},
+	Media:     []Medium{Image},
 	Ask:       askOCR,
 	Read:      readOCR,
 }
 
 // askOCR words the question. The form of the boxes is the one Gemma was
 // trained to answer detection with: a JSON list, y first, from 0 to 1000.
-func askOCR(o Options) string {
+func askOCR(o Options, _ Medium) string {
 	q := `Read all text in the image. Answer with a JSON list that has one entry for each printed line, in reading order: ` +
 		`[{"box_2d": [y1, x1, y2, x2], "text": "the line exactly as printed"}]. ` +
 		`Coordinates are integers from 0 to 1000. If there is no text, answer [].`
@@ -33,7 +34,8 @@ func askOCR(o Options) string {
 }
 
 // readOCR reads a reply to either question.
-func readOCR(rec *Record, r Reply) {
+func readOCR(rec *Record, replies []Reply) {
+	r := replies[0]
 	if r.Width <= 0 || r.Height <= 0 {
 		panic(fmt.Sprintf("job: ocr: image of %d x %d pixels", r.Width, r.Height))
 	}

@@ -13,7 +13,7 @@ import (
 // read runs OCR's reader on a page of 500 x 200 pixels.
 func read(reply string, finish Finish, boxes Boxes) *Record {
 	rec := new(Record)
-	OCR.Read(rec, Reply{Tokens: Plain(reply), Finish: finish, Boxes: boxes, Width: 500, Height: 200})
+	OCR.Read(rec, []Reply{{Tokens: Plain(reply), Finish: finish, Boxes: boxes, Width: 500, Height: 200}})
 	return rec
 }
 
@@ -189,7 +189,7 @@ func TestConfidence(t *testing.T) {
 		tokens = append(tokens, c.tokens...)
 		tokens = append(tokens, frame(`"}]`), frame(""))
 		rec := new(Record)
-		OCR.Read(rec, Reply{Tokens: tokens, Finish: FinishStop, Width: 10, Height: 10})
+		OCR.Read(rec, []Reply{{Tokens: tokens, Finish: FinishStop, Width: 10, Height: 10}})
 		if len(rec.Blocks) != 1 || rec.Blocks[0].Confidence != c.want {
 			t.Errorf("%s: blocks %+v, want confidence %v", c.name, rec.Blocks, c.want)
 		}
@@ -197,7 +197,7 @@ func TestConfidence(t *testing.T) {
 
 	// A token that holds frame and text belongs to both.
 	rec := new(Record)
-	OCR.Read(rec, Reply{Tokens: []Token{frame(`[{"box_2d":[1,2,3,4],`), {`"text":"a`, ln(0.9)}, {`b"}]`, ln(0.4)}}, Finish: FinishStop, Width: 10, Height: 10})
+	OCR.Read(rec, []Reply{{Tokens: []Token{frame(`[{"box_2d":[1,2,3,4],`), {`"text":"a`, ln(0.9)}, {`b"}]`, ln(0.4)}}, Finish: FinishStop, Width: 10, Height: 10}})
 	if rec.Blocks[0].Confidence != 0.6 {
 		t.Errorf("shared tokens: confidence %v, want 0.6", rec.Blocks[0].Confidence)
 	}
@@ -238,7 +238,7 @@ func FuzzReadOCR(f *testing.F) {
 			r.Tokens = Plain(s)
 		}
 		rec := new(Record)
-		OCR.Read(rec, r)
+		OCR.Read(rec, []Reply{r})
 		line, err := rec.Line()
 		if err != nil {
 			t.Fatalf("Line: %v", err)

@@ -31,8 +31,12 @@ type Record struct {
 	Source    Source    `json:"source"`
 	Effective Effective `json:"effective"`
 	Text      string    `json:"text"`
-	Blank     *bool     `json:"blank,omitempty"` // for pages: no text on it
-	Blocks    []Block   `json:"blocks"`          // never null
+	Blank     *bool     `json:"blank,omitempty"`    // of a page: no text is on it; of a recording: nobody speaks
+	Blocks    []Block   `json:"blocks,omitzero"`    // of a page, never null
+	Language  string    `json:"language,omitempty"` // of a recording, as the user names it
+	Segments  []Segment `json:"segments,omitzero"`  // of a recording, never null
+	Scenes    []Scene   `json:"scenes,omitzero"`    // of a film, never null
+	Summary   string    `json:"summary,omitempty"`  // of a film's scenes
 	Finish    Finish    `json:"finish"`
 	Attempts  int       `json:"attempts"`
 	Warnings  []string  `json:"warnings"` // never null; sentences for people
@@ -50,16 +54,55 @@ type Source struct {
 
 // Effective is what was really done, defaults included.
 type Effective struct {
-	Model        string  `json:"model"`
-	ModelSHA256  string  `json:"model_sha256"`
-	Budget       int     `json:"budget"`        // soft tokens allowed
-	ImageTokens  int     `json:"image_tokens"`  // soft tokens used
-	SizeSeen     [2]int  `json:"size_seen"`     // width, height in pixels, as the tower saw it
-	SizeOriginal [2]int  `json:"size_original"` // width, height in pixels, upright
-	Downscaled   bool    `json:"downscaled"`
+	Model       string `json:"model"`
+	ModelSHA256 string `json:"model_sha256"`
+	*Seen              // of an image, and of the frames of a film
+	*Heard             // of sound
+	*Watched           // of a film
+
 	PromptSHA256 string  `json:"prompt_sha256"`
 	Temperature  float64 `json:"temperature"`
 	Seed         uint64  `json:"seed"`
+}
+
+// Spend counts the soft tokens that a part took.
+func (e *Effective) Spend(m Medium, soft int) {
+	switch {
+	case m == Sound && e.Heard != nil:
+		e.AudioTokens += soft
+	case m == Film && e.Watched != nil:
+		e.VideoTokens += soft
+	case m == Image && e.Seen != nil:
+		e.ImageTokens += soft
+	}
+}
+
+// Seen is how an image was seen.
+type Seen struct {
+	Budget       int    `json:"budget"`        // soft tokens allowed
+	ImageTokens  int    `json:"image_tokens"`  // soft tokens used
+	SizeSeen     [2]int `json:"size_seen"`     // width, height in pixels, as the tower saw it
+	SizeOriginal [2]int `json:"size_original"` // width, height in pixels, upright
+	Downscaled   bool   `json:"downscaled"`
+}
+
+// Heard is how a recording was heard.
+type Heard struct {
+	AudioSeconds float64 `json:"audio_seconds"` // of the recording
+	SampleRate   int     `json:"sample_rate"`   // Hz, as stored
+	Channels     int     `json:"channels"`      // as stored
+	AudioTrack   int     `json:"audio_track"`   // from 1
+	Pieces       int     `json:"pieces"`        // that were asked about
+	HeardSeconds float64 `json:"heard_seconds"` // of all pieces together; the rest is silence
+	AudioTokens  int     `json:"audio_tokens"`  // soft tokens used
+}
+
+// Watched is how a film was watched.
+type Watched struct {
+	VideoSeconds float64 `json:"video_seconds"`
+	VideoTrack   int     `json:"video_track"`  // from 1
+	Frames       int     `json:"frames"`       // that were looked at
+	VideoTokens  int     `json:"video_tokens"` // soft tokens used
 }
 
 // Block is one piece of text and where it stands. A block whose box could not
@@ -69,6 +112,30 @@ type Block struct {
 	Box        Box     `json:"box,omitzero"`
 	Box2D      Box2D   `json:"box_2d,omitzero"`
 	Confidence float64 `json:"confidence,omitzero"` // 0.0001–1; 0 is unknown
+}
+
+// Segment is a stretch of a recording and what is said in it. Times are seconds on the
+// recording's clock.
+type Segment struct {
+	Start       float64 `json:"start"`
+	End         float64 `json:"end"`
+	Text        string  `json:"text"`
+	Translation string  `json:"translation,omitempty"`
+	Channel     int     `json:"channel,omitempty"`    // from 1; 0 if all were mixed
+	Track       int     `json:"track,omitempty"`      // from 1; 0 if the file has one
+	Confidence  float64 `json:"confidence,omitempty"` // 0.0001–1; 0 is unknown
+	// Estimated says that the times are not where speech begins and ends: what was heard at
+	// once is parted for reading.
+	Estimated bool `json:"estimated,omitempty"`
+}
+
+// Scene is a stretch of a film: what is seen, what is said, and what stands written.
+type Scene struct {
+	Start        float64 `json:"start"`
+	End          float64 `json:"end"`
+	Text         string  `json:"text"`
+	Speech       string  `json:"speech,omitempty"`
+	OnScreenText string  `json:"on_screen_text,omitempty"`
 }
 
 // Usage counts tokens.
@@ -89,12 +156,9 @@ func ID(sha256 [32]byte, page int) string {
 	return id
 }
 
-// MarshalJSON writes the fields in their order, lists never as null.
+// MarshalJSON writes the fields in their order, warnings never as null.
 func (r Record) MarshalJSON() ([]byte, error) {
 	type plain Record // without this method
-	if r.Blocks == nil {
-		r.Blocks = []Block{}
-	}
 	if r.Warnings == nil {
 		r.Warnings = []string{}
 	}

@@ -16,7 +16,7 @@ func TestRecordLine(t *testing.T) {
 	rec := Record{
 		ID: ID(sha256.Sum256(nil), 2), Job: "ocr",
 		Source:    Source{Path: "a & b.pdf", SHA256: "e3b0", Bytes: 1, Type: "application/pdf", Page: 2},
-		Effective: Effective{Model: "nano", ModelSHA256: "ab", Budget: 280, ImageTokens: 266, SizeSeen: [2]int{912, 672}, SizeOriginal: [2]int{1700, 2200}, Downscaled: true, PromptSHA256: "cd"},
+		Effective: Effective{Model: "nano", ModelSHA256: "ab", Seen: &Seen{Budget: 280, ImageTokens: 266, SizeSeen: [2]int{912, 672}, SizeOriginal: [2]int{1700, 2200}, Downscaled: true}, PromptSHA256: "cd"},
 		Text:      "<é\u2028", Blank: &blank,
 		Blocks: []Block{{Text: "x", Box: Box{0, 2, 3, 4}, Box2D: Box2D{1, 0, 3, 4.5}, Confidence: 0.97}, {Text: "y"}},
 		Finish: FinishStop, Attempts: 1, Usage: Usage{PromptTokens: 1, OutputTokens: 2},
@@ -50,13 +50,24 @@ func TestRecordLineListsAreNotNull(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{`"blocks":[]`, `"warnings":[]`} {
-		if !strings.Contains(string(got), want) {
-			t.Errorf("%s lacks %s", got, want)
+	if want := `"warnings":[]`; !strings.Contains(string(got), want) {
+		t.Errorf("%s lacks %s", got, want)
+	}
+	for _, field := range []string{"blank", "blocks", "segments", "scenes", "budget", "audio_seconds"} {
+		if strings.Contains(string(got), field) {
+			t.Errorf("%s has fields no job set", got)
 		}
 	}
-	if strings.Contains(string(got), "blank") {
-		t.Errorf("%s has fields no job set", got)
+	for _, j := range []Job{OCR, Transcribe} {
+		rec := new(Record)
+		j.Read(rec, []Reply{{Finish: FinishStop, Width: 1, Height: 1}})
+		got, err := rec.Line()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := map[string]string{"ocr": `"blocks":[]`, "transcribe": `"segments":[]`}[j.Name]; !strings.Contains(string(got), want) {
+			t.Errorf("%s lacks %s", got, want)
+		}
 	}
 }
 

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"facet/pipeline/job"
+	"facet/vision"
+)
+
+// transcribeCommand writes down what is said in recordings.
+type transcribeCommand struct {
+	Paths []string `arg:"" name:"path" help:"Recordings and videos, folders of them, and manifests (.jsonl). WAV is read by facet itself, everything else by facet-media, with FFmpeg."`
+	modelFlags
+	Language  string   `help:"Language that is spoken, by its English name. Default: whatever is heard." placeholder:"NAME"`
+	Translate string   `help:"Translate what is said into this language as well." placeholder:"NAME"`
+	Context   string   `help:"Names and words that may be said; @FILE reads them from a file." placeholder:"TEXT|@FILE"`
+	Numbers   string   `help:"digits writes 3 for three; words leaves numbers as they are said." enum:"digits,words" default:"digits"`
+	Segment   int      `help:"Most seconds of a segment, 5 to 30. Default: 30, and 2 to 12 between pauses where subtitles are written." placeholder:"N"`
+	Channels  string   `help:"mix hears all channels together, split each by itself, a number that one." default:"mix"`
+	Track     int      `help:"Number of the sound track, from 1. Default: the one that a player plays." placeholder:"N"`
+	Format    []string `help:"What to write: jsonl (records), txt, srt, vtt, verbose_json (as OpenAI's), tsv (as Whisper's). Default: jsonl." placeholder:"FORMAT"`
+	jobFlags
+}
+
+// Help is what --help says below the first line.
+func (transcribeCommand) Help() string {
+	return `A recording of any length is cut in its pauses into pieces that the model hears one by one; silence is left out. Each recording gives one line of JSON with its segments, whose times are seconds on the recording's clock. A recording in which nobody speaks is blank: true.
+
+Exit status: as of facet ocr.`
+}
+
+func (c *transcribeCommand) Run(ctx context.Context, s *streams) error {
+	words := c.Context
+	if name, ok := strings.CutPrefix(words, "@"); ok {
+		data, err := readTextFile(ctx, name)
+		if err != nil {
+			return err
+		}
+		words = string(data)
+	}
+	o := job.Options{Language: c.Language, Listening: job.Listening{
+		Translate: c.Translate, Context: words, Numbers: job.Numbers(c.Numbers), Segment: c.Segment,
+		Channels: c.Channels, Track: c.Track,
+	}}
+	subtitles := func(f string) bool { return f == "srt" || f == "vtt" }
+	o.Subtitles = c.Segment == 0 && (slices.ContainsFunc(c.Format, subtitles) ||
+		len(c.Format) == 0 && (strings.HasSuffix(c.Out, ".srt") || strings.HasSuffix(c.Out, ".vtt")))
+	return c.run(ctx, s, &c.modelFlags, jobRun{
+		job: job.Transcribe, paths: c.Paths, options: o, formats: c.Format, unit: "recordings",
+		decode: vision.DecodeOptions{Limits: vision.DefaultLimits},
+	})
+}

@@ -1,0 +1,154 @@
+package job
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Caption asks what is to be seen in an image or a film.
+var Caption = Job{
+	Name:      "caption",
+	MaxTokens: 1024,
+	Media:     []Medium{Image, Film},
+	Ask:       askCaption,
+	Retries:   1,
+	Read:      readCaption,
+	Sum:       askSummary,
+	Summarise: readSummary,
+}
+
+func askCaption(o Options, m Medium) string {
+	long := o.Detail == DetailLong
+	if m == Image {
+		if long {
+			return "Describe this image in detail: what is to be seen, where, and any text in it. Answer with one paragraph of plain text."
+		}
+		return "Describe this image in one sentence of plain text."
+	}
+	much := "one or two sentences"
+	if long {
+		much = "a paragraph"
+	}
+	return fmt.Sprintf(`Describe what is to be seen and what happens in this part of a video, in %s. `+
+		`Answer with JSON: {"text": "the description", "on_screen_text": "text that is shown, exactly as printed, or nothing"}.`, much)
+}
+
+// readCaption reads the caption of an image, or the scenes of a film.
+func readCaption(rec *Record, replies []Reply) {
+	w := warnings{list: rec.Warnings}
+	rec.Finish = FinishStop
+	if len(replies) == 1 && replies[0].Medium == Image {
+		r := replies[0]
+		rec.Text, rec.Finish, rec.Attempts = r.caption(&w, "the reply"), r.Finish, max(rec.Attempts, r.Attempts)
+		rec.Warnings = w.all()
+		return
+	}
+	rec.Scenes = []Scene{}
+	for _, r := range replies {
+		rec.Attempts = max(rec.Attempts, r.Attempts)
+		if r.Finish != FinishStop && rec.Finish == FinishStop {
+			rec.Finish = r.Finish
+		}
+		if r.Medium == Film {
+			rec.Scenes = append(rec.Scenes, readScene(r, &w))
+		}
+	}
+	for _, r := range replies {
+		if r.Medium == Sound {
+			if s, ok := readSegment(r, &w); ok {
+				rec.Segments = append(rec.Segments, s)
+			}
+		}
+	}
+	rec.speak()
+	if len(rec.Scenes) == 1 {
+		rec.Text = rec.Scenes[0].Text
+	}
+	rec.Warnings = w.all()
+}
+
+// speak gives each segment of speech to the scene in which most of it is said.
+func (rec *Record) speak() {
+	for _, s := range rec.Segments {
+		best, most := -1, 0.0
+		for i, scene := range rec.Scenes {
+			if shared := min(s.End, scene.End) - max(s.Start, scene.Start); shared > most {
+				best, most = i, shared
+			}
+		}
+		if best >= 0 {
+			scene := &rec.Scenes[best]
+			scene.Speech = strings.TrimSpace(scene.Speech + " " + s.Text)
+		}
+	}
+}
+
+// caption is a reply that is text, with what a loop repeats once.
+func (r Reply) caption(w *warnings, what string) string {
+	text := plainText(r.text())
+	switch r.Finish {
+	case FinishLoop:
+		text = cutRepeats(text)
+		w.warn("%s repeated itself and was stopped: its end is missing", what)
+	case FinishLength:
+		w.warn("%s was cut at the token limit: its end is missing", what)
+	}
+	return text
+}
+
+// readScene reads the reply about some seconds of a film: an object as asked for, or prose.
+func readScene(r Reply, w *warnings) Scene {
+	s := Scene{Start: seconds(r.Start), End: seconds(r.End)}
+	reply := r.text()
+	if i := strings.IndexByte(reply, '{'); i >= 0 {
+		p := looseParser{s: reply, at: i}
+		v := p.parse(0, true)
+		if t, ok := v.field(isTextKey); ok && t.kind == text {
+			s.Text = strings.TrimSpace(valid(t.text))
+		}
+		if t, ok := v.field(isOnScreenKey); ok && t.kind == text {
+			s.OnScreenText = strings.TrimSpace(valid(t.text))
+		}
+	}
+	said := r.caption(w, r.when()+": the reply")
+	if s.Text == "" {
+		s.Text = said
+	}
+	return s
+}
+
+func isOnScreenKey(k string) bool { return strings.EqualFold(k, "on_screen_text") }
+
+// askSummary asks about the scenes of a film, as text: all of it at once is more than a
+// model can look at.
+func askSummary(rec *Record, o Options) string {
+	if len(rec.Scenes) < 2 {
+		return ""
+	}
+	var b strings.Builder
+	b.WriteString("These are the scenes of one video, in order:\n\n")
+	for _, s := range rec.Scenes {
+		fmt.Fprintf(&b, "%s–%s: %s", Clock(s.Start), Clock(s.End), s.Text)
+		if s.Speech != "" {
+			fmt.Fprintf(&b, " Said: %q", s.Speech)
+		}
+		b.WriteString("\n")
+		if b.Len() > maxPrompt {
+			b.WriteString("…\n")
+			break
+		}
+	}
+	much := "one or two sentences"
+	if o.Detail == DetailLong {
+		much = "a paragraph"
+	}
+	fmt.Fprintf(&b, "\nSay in %s of plain text what the whole video shows.", much)
+	return b.String()
+}
+
+func readSummary(rec *Record, r Reply) {
+	w := warnings{list: rec.Warnings}
+	rec.Summary = r.caption(&w, "the summary")
+	rec.Text = rec.Summary
+	rec.Warnings = w.all()
+}

@@ -1,0 +1,185 @@
+package pipeline
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"strings"
+	"time"
+
+	"facet/audio"
+	"facet/pipeline/job"
+	"facet/video"
+)
+
+// recording is the open sound of a file.
+type recording struct {
+	audio.Stream
+	track int // from 1
+	close func() error
+}
+
+// openSound opens a track of sound, from 1 or 0 for the one that a player plays. WAV is read
+// here, and everything else by FFmpeg in a process of its own. Errors do not name the path.
+func (r *run) openSound(ctx context.Context, path string, track int) (*recording, error) {
+	f, err := openRegular(path)
+	if err != nil {
+		return nil, err
+	}
+	head, err := bufio.NewReader(io.NewSectionReader(f, 0, sniffed)).Peek(sniffed)
+	if err != nil && !errors.Is(err, io.EOF) {
+		f.Close()
+		return nil, bare(err)
+	}
+	if audio.Sniff(head) == "audio/wav" && track <= 1 {
+		s, err := audio.Open(path, f)
+		var unsupported audio.UnsupportedError
+		if err == nil {
+			return &recording{s, 1, f.Close}, nil
+		}
+		if !errors.As(err, &unsupported) {
+			f.Close()
+			return nil, unnamed(err, path)
+		}
+	}
+	f.Close()
+	s, err := video.OpenSound(ctx, path, track-1, r.Video)
+	if err != nil {
+		return nil, unnamed(err, path)
+	}
+	return &recording{newTrack(s), max(1, track), s.Close}, nil
+}
+
+// sniffed is how many bytes of a file tell what it is.
+const sniffed = 64
+
+// unnamed takes the path out of an error's text: the caller knows it.
+func unnamed(err error, path string) error {
+	text := err.Error()
+	if short := strings.Replace(text, path+": ", "", 1); short != text {
+		return errors.New(short)
+	}
+	return err
+}
+
+// track is a sound track of a container as an audio.Stream: what a clip's clock has before
+// the track begins is silence, and what a track has before the clock begins is left out.
+type track struct {
+	s        *video.Sound
+	silence  int64 // samples of each channel still to come before the track's
+	skip     int64 // samples of each channel to leave out
+	position int64
+}
+
+func newTrack(s *video.Sound) *track {
+	t := &track{s: s}
+	if first := int64(s.Start()*float64(s.Rate()) + 0.5); first >= 0 {
+		t.silence = first
+	} else {
+		t.skip = -first
+	}
+	return t
+}
+
+func (t *track) Info() audio.Info {
+	return audio.Info{SampleRate: t.s.Rate(), Channels: t.s.Channels(), Samples: -1}
+}
+
+func (t *track) Read(dst []float32) (int, error) {
+	channels := t.s.Channels()
+	if t.silence > 0 {
+		n := int(min(int64(len(dst)/channels), t.silence))
+		clear(dst[:n*channels])
+		t.silence -= int64(n)
+		t.position += int64(n)
+		return n * channels, nil
+	}
+	for {
+		n, err := t.s.Read(dst)
+		n -= n % channels
+		if gone := min(t.skip, int64(n/channels)); gone > 0 {
+			n = copy(dst, dst[int(gone)*channels:n])
+			t.skip -= gone
+		}
+		t.position += int64(n / channels)
+		if n > 0 || err != nil {
+			return n, err
+		}
+	}
+}
+
+func (t *track) Position() int64    { return t.position }
+func (t *track) Warnings() []string { return t.s.Warnings() }
+
+// listen sends a part for each piece of a recording.
+func (r *run) listen(ctx context.Context, w *work, item Item, send sender) error {
+	o := w.options
+	rec, err := r.openSound(ctx, item.Path, o.Track)
+	if err != nil {
+		return err
+	}
+	defer rec.close()
+	h := &job.Heard{SampleRate: rec.Info().SampleRate, Channels: rec.Info().Channels, AudioTrack: rec.track}
+	w.record.Effective.Heard = h
+	var heard job.Heard // what is known at the end; w belongs to others once a part is sent
+	cut := audio.Segments(time.Duration(cmp.Or(o.Segment, longestPiece)) * time.Second)
+	if o.Subtitles {
+		cut = audio.Subtitles()
+	}
+	warnings, err := r.pieces(w, rec, cut, w.plan.Prompt, &heard, send)
+	if err != nil {
+		return err
+	}
+	send(&part{last: true, finish: func(record *job.Record) {
+		h.AudioSeconds, h.HeardSeconds, h.Pieces = milli(heard.AudioSeconds), milli(heard.HeardSeconds), heard.Pieces
+		record.Warnings = append(record.Warnings, warnings...)
+	}})
+	return nil
+}
+
+// longestPiece is what Gemma 4 hears at once, in seconds.
+const longestPiece = 30
+
+// milli rounds seconds to a millisecond.
+func milli(s float64) float64 { return math.Round(s*1000) / 1000 }
+
+// errStopped says that no more parts are wanted.
+var errStopped = errors.New("stopped")
+
+// pieces sends a part for each piece of a recording and counts them in h. A recording that
+// breaks off after some of them is a warning: what was heard is worth keeping.
+func (r *run) pieces(w *work, rec *recording, cut audio.Cut, prompt string, h *job.Heard, send sender) (warnings []string, err error) {
+	channels, err := audio.ParseChannels(cmp.Or(w.options.Channels, "mix"))
+	if err != nil {
+		return nil, err
+	}
+	mels := audio.NewExtractor(*r.specs.audio)
+	clock := func() float64 { return float64(rec.Position()) / float64(rec.Info().SampleRate) }
+	for piece, err := range audio.Pieces(rec, r.specs.audio.SampleRate, channels, cut) {
+		if err != nil {
+			if h.Pieces == 0 {
+				return nil, unnamed(err, w.record.Source.Path)
+			}
+			warnings = append(warnings, fmt.Sprintf("the recording breaks off at %s: %v", job.Clock(clock()), unnamed(err, w.record.Source.Path)))
+			break
+		}
+		span := piece.Heard
+		h.Pieces++
+		h.HeardSeconds += span.End - span.Start
+		q := r.questionOf(w, prompt)
+		q.textFirst, q.sound = true, []*audio.Mel{mels.Mel(piece.PCM)}
+		if !send(&part{question: q, reply: job.Reply{
+			Medium: job.Sound, Start: span.Start, End: span.End, Channel: piece.Channel,
+			Track: w.options.Track, Pauses: piece.Pauses, Subtitles: w.options.Subtitles,
+			Language: w.options.Language, Translate: w.options.Translate,
+		}}) {
+			return nil, errStopped
+		}
+	}
+	h.AudioSeconds = clock()
+	return append(warnings, rec.Warnings()...), nil
+}
