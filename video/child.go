@@ -53,8 +53,7 @@ type child struct {
 	cmd   *exec.Cmd
 	in    *os.File // requests
 	out   *os.File // answers
-	r     reader
-	w     writer
+	peer  peer
 	errs  head
 	limit Limits
 	hello hello
@@ -112,60 +111,41 @@ func start(path string, file *os.File, o Options) (*child, error) {
 		}
 		return nil, UnavailableError(fmt.Sprintf("%s does not start: %v", program, err))
 	}
-	c.r = reader{r: c.out, maxPixels: c.limit.Pixels}
-	c.w = writer{w: c.in}
+	await := func() { c.out.SetReadDeadline(time.Now().Add(c.limit.Stall)) }
+	c.peer = peer{reader{r: patient{c}, maxPixels: c.limit.Pixels, begin: await}, writer{w: c.in}}
 	return c, nil
 }
 
-// ask sends a request and calls each with every message of the answer but notes, done and failed. Notes go to note. If ask
-// returns an error that the child did not send by itself, the child is gone.
+// patient reads the answers. A message that is not whole within the limit is the child's end.
+type patient struct{ c *child }
+
+func (p patient) Read(b []byte) (int, error) {
+	n, err := p.c.out.Read(b)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = decoderErrorf("the decoder hung: not a word in %v", p.c.limit.Stall)
+		p.c.kill(err)
+	}
+	return n, err
+}
+
+// ask implements [asker]. After an error that the child did not send by itself it is gone.
 func (c *child) ask(ctx context.Context, q request, note func(string), each func(kind, []byte) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	stop := context.AfterFunc(ctx, func() { c.kill(ctx.Err()) })
 	defer stop()
-	if err := c.w.sendJSON(kindRequest, q); err != nil {
-		return c.ended(err)
+	err := c.peer.ask(q, note, each)
+	var sent failure
+	if err == nil || errors.As(err, &sent) {
+		return err
 	}
-	for {
-		k, body, err := c.next()
-		if err != nil {
-			return c.ended(err)
-		}
-		switch k {
-		case kindNote:
-			note(string(body))
-		case kindDone:
-			return nil
-		case kindFailed:
-			var f failure
-			if err := readJSON(body, &f); err != nil {
-				return c.ended(err)
-			}
-			return f.err()
-		default:
-			if err := each(k, body); err != nil {
-				return c.ended(err)
-			}
-		}
-	}
-}
-
-// next reads a message, and waits for it no longer than the limit.
-func (c *child) next() (kind, []byte, error) {
-	c.out.SetReadDeadline(time.Now().Add(c.limit.Stall))
-	k, body, err := c.r.next()
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		err = decoderErrorf("the decoder hung: not a word in %v", c.limit.Stall)
-		c.kill(err)
-	}
-	return k, body, err
+	return c.ended(err)
 }
 
 // greet reads the hello.
 func (c *child) greet() error {
-	k, body, err := c.next()
+	k, body, err := c.peer.r.next()
 	if err == nil && k != kindHello {
 		err = protocolErrorf("a message of kind %q for a hello", k)
 	}
@@ -223,6 +203,9 @@ func (c *child) ended(err error) error {
 
 var missingLibrary = regexp.MustCompile(`error while loading shared libraries: (\S+): (.*)|Library not loaded: (\S+)`)
 
+// What Go's runtime and the C library say when they get no more memory, for the heap or for a thread's stack.
+var memoryLacks = regexp.MustCompile(`out of memory|[Cc]annot allocate memory|pthread_create failed|failed to create new OS thread`)
+
 // death says what a child died of that nobody here killed.
 func (c *child) death() error {
 	state, text := c.cmd.ProcessState, c.errs.String()
@@ -236,7 +219,7 @@ func (c *child) death() error {
 	switch {
 	case state.ExitCode() == ExitCPU:
 		return decoderErrorf("the decoder used up its CPU time")
-	case strings.Contains(text, "out of memory") || strings.Contains(text, "cannot allocate memory"):
+	case memoryLacks.MatchString(text):
 		return decoderErrorf("the decoder needed more than its %d MiB of memory", c.limit.Memory>>20)
 	case status.Signaled() && status.Signal() == syscall.SIGKILL:
 		return decoderErrorf("the decoder was killed, perhaps by the system for want of memory")

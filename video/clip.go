@@ -18,10 +18,17 @@ type Clip struct {
 	file  *os.File
 	begin fs.FileInfo // of the file, when it was opened
 	o     Options
-	child *child // nil when the last one has ended; the next request starts another
+	child asker // nil when the last one has ended; the next request starts another
+	hello hello // of the last child
 
 	info     *Info
 	warnings []string
+}
+
+// asker is a decoder that has the file open.
+type asker interface {
+	ask(ctx context.Context, q request, note func(string), each func(kind, []byte) error) error
+	close()
 }
 
 // Open opens the file of that name. Only the file's own bytes are ever read: what it says about other files is not followed.
@@ -86,9 +93,20 @@ func (c *Clip) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	c.hello = child.hello
+	if err := c.learn(ctx, child); err != nil {
+		child.close()
+		return err
+	}
+	c.child = child
+	return nil
+}
+
+// learn has a child open the file and describe it.
+func (c *Clip) learn(ctx context.Context, child asker) error {
 	var info *Info
-	q := request{Op: "open", Threads: c.o.Threads, Pixels: child.limit.Pixels}
-	err = child.ask(ctx, q, c.note, func(k kind, body []byte) error {
+	q := request{Op: "open", Threads: c.o.Threads, Pixels: c.o.Limits.orDefault().Pixels}
+	err := child.ask(ctx, q, c.note, func(k kind, body []byte) error {
 		if k != kindInfo || info != nil {
 			return protocolErrorf("a message of kind %q for one info", k)
 		}
@@ -102,10 +120,9 @@ func (c *Clip) start(ctx context.Context) error {
 		err = decoderErrorf("the decoder answered wrongly: no info")
 	}
 	if err != nil {
-		child.close()
 		return err
 	}
-	c.child, c.info = child, info
+	c.info = info
 	return nil
 }
 
@@ -143,12 +160,7 @@ func (c *Clip) note(text string) {
 }
 
 // Sandbox returns how the kernel confines the decoder, as JSON, and the versions of FFmpeg's libraries.
-func (c *Clip) Sandbox() (sandbox []byte, ffmpeg string) {
-	if c.child == nil {
-		return nil, ""
-	}
-	return c.child.hello.Sandbox, c.child.hello.FFmpeg
-}
+func (c *Clip) Sandbox() (sandbox []byte, ffmpeg string) { return c.hello.Sandbox, c.hello.FFmpeg }
 
 // Close ends the decoder and closes the file.
 func (c *Clip) Close() error {

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -142,3 +143,5 @@ func readFile(t testing.TB, path string) []byte {
 }
 
 func equal(a, b []byte) bool { return bytes.Equal(a, b) }
+
+func contains(text, word string) bool { return strings.Contains(text, word) }

@@ -67,12 +67,15 @@ type request struct {
 	Threshold float64 `json:"threshold,omitempty"` // cuts
 }
 
+// failure is an error that the other side reports. It wraps the error that the kind says.
 type failure struct {
 	Kind string `json:"kind"` // format, unsupported or decoder
 	Text string `json:"text"`
 }
 
-func (f failure) err() error {
+func (f failure) Error() string { return f.Text }
+
+func (f failure) Unwrap() error {
 	switch f.Kind {
 	case "format":
 		return FormatError(f.Text)
@@ -144,7 +147,44 @@ func (w *writer) sendJSON(k kind, v any) error {
 // A reader reads messages of a side that it does not trust.
 type reader struct {
 	r         io.Reader
-	maxPixels int64
+	maxPixels int64  // of a frame
+	begin     func() // called before each message, unless nil
+}
+
+// peer is the client's end of a conversation.
+type peer struct {
+	r reader
+	w writer
+}
+
+// ask sends a request and calls each with every message of the answer but notes, done and failed; notes go to note. What
+// the other side says has failed is the error, a failure. Any other error ends the conversation.
+func (p *peer) ask(q request, note func(string), each func(kind, []byte) error) error {
+	if err := p.w.sendJSON(kindRequest, q); err != nil {
+		return err
+	}
+	for {
+		k, body, err := p.r.next()
+		if err != nil {
+			return err
+		}
+		switch k {
+		case kindNote:
+			note(string(body))
+		case kindDone:
+			return nil
+		case kindFailed:
+			var f failure
+			if err := readJSON(body, &f); err != nil {
+				return err
+			}
+			return f
+		default:
+			if err := each(k, body); err != nil {
+				return err
+			}
+		}
+	}
 }
 
 // A message that breaks the rules is an error of this type: the other side is not what it should be.
@@ -158,6 +198,9 @@ func protocolErrorf(format string, args ...any) error {
 
 // next reads a message. At the end, between two messages, the error is io.EOF.
 func (r *reader) next() (kind, []byte, error) {
+	if r.begin != nil {
+		r.begin()
+	}
 	var head [headerSize]byte
 	if _, err := io.ReadFull(r.r, head[:]); err != nil {
 		return 0, nil, err

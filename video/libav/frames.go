@@ -183,7 +183,7 @@ func (f *feeder) send(p *astiav.Packet, skip bool) error {
 	C.facet_decoder_skip(context(f.c), boolInt(skip))
 	if err := f.c.SendPacket(p); err != nil {
 		if errors.Is(err, noMemory) {
-			return video.DecoderError("the decoder needed more memory than it may have")
+			return tooGreedy
 		}
 		if !errors.Is(err, astiav.ErrEof) {
 			f.bad++
@@ -194,7 +194,7 @@ func (f *feeder) send(p *astiav.Packet, skip bool) error {
 		case errors.Is(err, astiav.ErrEagain), errors.Is(err, astiav.ErrEof):
 			return nil
 		case errors.Is(err, noMemory):
-			return video.DecoderError("the decoder needed more memory than it may have")
+			return tooGreedy
 		case err != nil:
 			f.bad++
 			if p == nil {
@@ -222,8 +222,6 @@ func (f *feeder) flush() error {
 	clear(f.passed)
 	return nil
 }
-
-var noMemory = astiav.Error(-C.ENOMEM)
 
 func boolInt(b bool) C.int {
 	if b {

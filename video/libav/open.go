@@ -163,12 +163,16 @@ func ioContext(r *io.SectionReader) (*astiav.IOContext, error) {
 	return astiav.AllocIOContext(ioBuffer, false, read, seek, nil)
 }
 
+var noMemory = astiav.Error(-C.ENOMEM)
+
+const tooGreedy = video.DecoderError("the decoder needed more memory than it may have")
+
 // openError says what is wrong with a file that cannot be opened.
 func openError(err error) error {
 	detail := takeLog()
 	switch {
-	case errors.Is(err, astiav.Error(-C.ENOMEM)):
-		return video.DecoderError("the decoder needed more memory than it may have" + detail)
+	case errors.Is(err, noMemory):
+		return tooGreedy
 	case errors.Is(err, astiav.ErrEio):
 		return video.FormatError("the file cannot be read" + detail)
 	case strings.Contains(detail, "not on whitelist") || strings.Contains(detail, "not in whitelist"):
@@ -346,6 +350,9 @@ func (m *Media) decoder(s *astiav.Stream) (*astiav.CodecContext, error) {
 	if err != nil {
 		c.Free()
 		detail := takeLog()
+		if errors.Is(err, noMemory) || errors.Is(err, astiav.ErrEagain) { // the latter for threads
+			return nil, tooGreedy
+		}
 		if strings.Contains(detail, "whitelist") {
 			return nil, video.UnsupportedError("the codec " + p.CodecID().Name() + " is not read")
 		}

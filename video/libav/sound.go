@@ -64,7 +64,7 @@ func (m *Media) Sound(track int, begin func(rate, channels int, start float64) e
 				break
 			}
 			if errors.Is(err, noMemory) {
-				return video.DecoderError("the decoder needed more memory than it may have")
+				return tooGreedy
 			}
 			if err != nil {
 				bad++
