@@ -67,6 +67,7 @@ type Media struct {
 	settings video.Settings
 	format   *astiav.FormatContext
 	io       *astiav.IOContext
+	input    *input
 	packet   *astiav.Packet
 	frame    *astiav.Frame
 	info     video.Info
@@ -83,8 +84,11 @@ func Open(r io.ReaderAt, size int64, s video.Settings) (*Media, error) {
 	if s.Threads < 1 {
 		s.Threads = min(runtime.NumCPU(), 16) // more threads keep more frames
 	}
-	m := &Media{settings: s, index: map[int]*index{}, packet: astiav.AllocPacket(), frame: astiav.AllocFrame()}
-	if err := m.open(io.NewSectionReader(r, 0, size)); err != nil {
+	m := &Media{
+		settings: s, index: map[int]*index{}, input: &input{io.NewSectionReader(r, 0, size)},
+		packet: astiav.AllocPacket(), frame: astiav.AllocFrame(),
+	}
+	if err := m.open(); err != nil {
 		m.Close()
 		return nil, err
 	}
@@ -99,14 +103,15 @@ func (m *Media) Close() {
 	if m.io != nil {
 		m.io.Free()
 	}
+	m.input.r = nil
 	m.packet.Free()
 	m.frame.Free()
 }
 
-func (m *Media) open(r *io.SectionReader) error {
+func (m *Media) open() error {
 	takeLog()
 	var err error
-	if m.io, err = ioContext(r); err != nil {
+	if m.io, err = ioContext(m.input); err != nil {
 		return err
 	}
 	format := astiav.AllocFormatContext()
@@ -138,10 +143,13 @@ func (m *Media) open(r *io.SectionReader) error {
 	return nil
 }
 
-// ioContext lets FFmpeg read from r. It never learns a name that it could open.
-func ioContext(r *io.SectionReader) (*astiav.IOContext, error) {
+// input is what FFmpeg reads. go-astiav keeps the functions of a context for good, so they get at the file through this.
+type input struct{ r *io.SectionReader }
+
+// ioContext lets FFmpeg read from i. It never learns a name that it could open.
+func ioContext(i *input) (*astiav.IOContext, error) {
 	read := func(b []byte) (int, error) {
-		n, err := r.Read(b)
+		n, err := i.r.Read(b)
 		switch {
 		case n > 0:
 			return n, nil
@@ -152,9 +160,9 @@ func ioContext(r *io.SectionReader) (*astiav.IOContext, error) {
 	}
 	seek := func(offset int64, whence int) (int64, error) {
 		if whence&C.AVSEEK_SIZE != 0 {
-			return r.Size(), nil
+			return i.r.Size(), nil
 		}
-		at, err := r.Seek(offset, whence&^C.AVSEEK_FORCE)
+		at, err := i.r.Seek(offset, whence&^C.AVSEEK_FORCE)
 		if err != nil {
 			return 0, astiav.ErrEio
 		}
