@@ -79,10 +79,10 @@ func (e *Effective) Spend(m Medium, soft int) {
 
 // Seen is how an image was seen.
 type Seen struct {
-	Budget       int    `json:"budget"`        // soft tokens allowed
-	ImageTokens  int    `json:"image_tokens"`  // soft tokens used
-	SizeSeen     [2]int `json:"size_seen"`     // width, height in pixels, as the tower saw it
-	SizeOriginal [2]int `json:"size_original"` // width, height in pixels, upright
+	Budget       int    `json:"budget"`                 // soft tokens allowed
+	ImageTokens  int    `json:"image_tokens,omitempty"` // soft tokens used; those of a film are in Watched
+	SizeSeen     [2]int `json:"size_seen"`              // width, height in pixels, as the tower saw it
+	SizeOriginal [2]int `json:"size_original"`          // width, height in pixels, upright
 	Downscaled   bool   `json:"downscaled"`
 }
 

@@ -1,0 +1,292 @@
+package pipeline
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"facet/audio"
+	"facet/fixtures"
+	"facet/pipeline/job"
+	"facet/video"
+	"facet/vision"
+)
+
+// script is an engine that says what a function says of each question, in the order in
+// which they were asked, or the other way round.
+type script struct {
+	say      func(q *question, asked int) (string, job.Finish)
+	backward bool
+	most     int // questions that were under way at once
+
+	asked   int
+	waiting []answer
+}
+
+func (s *script) ask(id string, q *question, onToken func()) (cost, error) {
+	text, finish := s.say(q, s.asked)
+	s.asked++
+	if text == "fail" {
+		return cost{}, errors.New("the script fails here")
+	}
+	onToken()
+	s.waiting = append(s.waiting, answer{id: id, tokens: job.Plain(text), output: 1, finish: finish})
+	s.most = max(s.most, len(s.waiting))
+	return cost{prompt: 10, soft: 5 * (len(q.images) + len(q.sound) + len(q.film))}, nil
+}
+
+func (s *script) step() ([]answer, error) {
+	at := 0
+	if s.backward {
+		at = len(s.waiting) - 1
+	}
+	a := s.waiting[at]
+	s.waiting = slices.Delete(s.waiting, at, at+1)
+	return []answer{a}, nil
+}
+
+func (s *script) open() int { return len(s.waiting) }
+func (s *script) drop()     { s.waiting = nil }
+
+// scripted is a pipeline whose engine follows a script.
+func scripted(j job.Job, o job.Options, s *script) *Pipeline {
+	return &Pipeline{
+		Settings: Settings{Job: j, Options: o, Batch: 3, Decode: vision.DecodeOptions{Limits: vision.DefaultLimits}},
+		specs: specs{
+			vision:      &vision.Spec{PatchSize: 16, PoolingKernelSize: 3},
+			audio:       &audio.Spec{SampleRate: 16000, FrameLength: 320, HopLength: 160, FFTLength: 512, MelBins: 128, MaxFrequency: 8000, MelFloor: 0.001, MaxSamples: 480000},
+			videoBudget: 70,
+		},
+		modelName: "script", newEngine: func() engine { return s },
+	}
+}
+
+// wav writes mono sound at 8 kHz: for each pair of seconds, so long a tone and so long silence.
+func wav(t *testing.T, dir, name string, seconds ...[2]float64) string {
+	t.Helper()
+	const rate = 8000
+	var pcm []byte
+	for _, s := range seconds {
+		for i := range int((s[0] + s[1]) * rate) {
+			v := 0.0
+			if float64(i) < s[0]*rate {
+				v = 8000 * math.Sin(float64(i)*440*2*math.Pi/rate)
+			}
+			pcm = binary.LittleEndian.AppendUint16(pcm, uint16(int16(v)))
+		}
+	}
+	head := []byte("RIFF\x00\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00\x40\x1f\x00\x00\x80\x3e\x00\x00\x02\x00\x10\x00data")
+	head = binary.LittleEndian.AppendUint32(head, uint32(len(pcm)))
+	binary.LittleEndian.PutUint32(head[4:], uint32(len(head)-8+len(pcm)))
+	return put(t, dir, name, string(head)+string(pcm))
+}
+
+// A recording is heard in pieces, which are put together in order however they are answered,
+// and with the same bytes.
+func TestTranscribePieces(t *testing.T) {
+	noLeak(t)
+	dir := t.TempDir()
+	in := items(
+		wav(t, dir, "a.wav", [2]float64{4, 8}, [2]float64{5, 8}, [2]float64{3, 1}),
+		wav(t, dir, "silence.wav", [2]float64{0, 3}),
+		wav(t, dir, "b.wav", [2]float64{2, 0}),
+		filepath.Join(dir, "missing.wav"),
+	)
+	var lines [2]string
+	for i, backward := range []bool{false, true} {
+		s := &script{backward: backward, say: func(q *question, _ int) (string, job.Finish) {
+			if !q.textFirst || len(q.sound) != 1 || !strings.Contains(q.text, "Transcribe") {
+				t.Errorf("asked %q with %d pieces of sound", q.text, len(q.sound))
+			}
+			return fmt.Sprintf("%d frames.", q.sound[0].Valid), job.FinishStop
+		}}
+		results, progress := collect(t, scripted(job.Transcribe, job.Options{}, s), in)
+		a := results[0].Record
+		if a == nil || len(a.Segments) != 3 {
+			t.Fatalf("got %+v, %v", a, results[0].Err)
+		}
+		for n, want := range [][2]float64{{0, 4}, {12, 17}, {25, 28}} {
+			if g := a.Segments[n]; math.Abs(g.Start-want[0]) > 0.05 || math.Abs(g.End-want[1]) > 0.05 || !strings.HasSuffix(g.Text, "frames.") {
+				t.Errorf("segment %d is %+v, want %v", n, g, want)
+			}
+		}
+		if h := a.Effective.Heard; h.Pieces != 3 || h.AudioTokens != 15 || h.AudioSeconds != 29 || h.SampleRate != 8000 {
+			t.Errorf("heard %+v", h)
+		}
+		if r := results[1].Record; r == nil || !*r.Blank || len(r.Segments) > 0 {
+			t.Errorf("silence: %+v, %v", r, results[1].Err)
+		}
+		if len(results[2].Record.Segments) != 1 || results[3].Err == nil {
+			t.Errorf("got %+v, %v", results[2].Record, results[3].Err)
+		}
+		if progress.Done != 4 || progress.Failed != 1 || s.most > 3 || math.Abs(progress.Seconds-14) > 0.3 {
+			t.Errorf("got %+v, %d at once", progress, s.most)
+		}
+		for _, r := range results[:3] {
+			line, err := r.Record.Line()
+			if err != nil {
+				t.Fatal(err)
+			}
+			lines[i] += string(line)
+		}
+	}
+	if lines[0] != lines[1] {
+		t.Errorf("the order of the answers changes the records:\n%s\n%s", lines[0], lines[1])
+	}
+}
+
+// A reply that repeats itself is asked for once more, less certainly; if that one is good it is
+// taken, otherwise the first is.
+func TestTranscribeRetries(t *testing.T) {
+	noLeak(t)
+	in := items(wav(t, t.TempDir(), "a.wav", [2]float64{3, 0}))
+	for _, again := range []job.Finish{job.FinishStop, job.FinishLoop} {
+		s := &script{say: func(q *question, asked int) (string, job.Finish) {
+			if asked == 0 {
+				return "so so so so so so", job.FinishLoop
+			}
+			if q.temperature == 0 || len(q.sound) != 1 {
+				t.Errorf("asked again at temperature %v with %d sounds", q.temperature, len(q.sound))
+			}
+			return "fine fine fine fine", again
+		}}
+		results, _ := collect(t, scripted(job.Transcribe, job.Options{}, s), in)
+		rec := results[0].Record
+		want := map[job.Finish]string{job.FinishStop: "fine fine fine fine", job.FinishLoop: "so"}[again]
+		if rec.Text != want || rec.Finish != again || rec.Attempts != 2 || s.asked != 2 {
+			t.Errorf("%s: got %q, %s, %d attempts, %d questions", again, rec.Text, rec.Finish, rec.Attempts, s.asked)
+		}
+	}
+}
+
+// A part that fails fails its item and no other, and what is still asked about it is dropped.
+func TestTranscribeFailingPart(t *testing.T) {
+	noLeak(t)
+	dir := t.TempDir()
+	var pieces [][2]float64
+	for range 12 {
+		pieces = append(pieces, [2]float64{1, 8})
+	}
+	in := items(wav(t, dir, "bad.wav", pieces...), wav(t, dir, "good.wav", [2]float64{2, 0}))
+	s := &script{say: func(q *question, asked int) (string, job.Finish) {
+		if asked == 2 {
+			return "fail", ""
+		}
+		return "word", job.FinishStop
+	}}
+	results, progress := collect(t, scripted(job.Transcribe, job.Options{}, s), in)
+	failed := 0
+	for _, r := range results {
+		if r.Err != nil {
+			failed++
+		}
+	}
+	if failed != 1 || progress.Done != 2 || s.asked > 8 {
+		t.Errorf("%d failed, %+v, %d questions", failed, progress, s.asked)
+	}
+}
+
+// A WAV file that ends too soon gives what there is, with a warning.
+func TestTranscribeTruncated(t *testing.T) {
+	noLeak(t)
+	path := wav(t, t.TempDir(), "a.wav", [2]float64{3, 8}, [2]float64{3, 0})
+	if err := os.Truncate(path, 12*16000+44); err != nil {
+		t.Fatal(err)
+	}
+	s := &script{say: func(*question, int) (string, job.Finish) { return "word", job.FinishStop }}
+	results, _ := collect(t, scripted(job.Transcribe, job.Options{}, s), items(path))
+	if r := results[0].Record; r == nil || len(r.Segments) != 2 || len(r.Warnings) == 0 || !strings.Contains(r.Warnings[0], "truncated") {
+		t.Errorf("got %+v, %v", r, results[0].Err)
+	}
+}
+
+// needMedia skips a test where facet-media is not built.
+func needMedia(t *testing.T) video.Options {
+	t.Helper()
+	program, err := filepath.Abs("../bin/facet-media")
+	if err == nil {
+		_, err = os.Stat(program)
+	}
+	if err != nil {
+		t.Skip("facet-media is not built: make build")
+	}
+	return video.Options{Program: program}
+}
+
+// A film becomes scenes with what is said in each, and a summary of them.
+func TestCaptionFilm(t *testing.T) {
+	noLeak(t)
+	decoder := needMedia(t)
+	s := &script{backward: true, say: func(q *question, _ int) (string, job.Finish) {
+		switch {
+		case len(q.film) == 1:
+			f := q.film[0]
+			return fmt.Sprintf(`{"text": "%d frames from %v on"}`, len(f.frames), f.at[0]), job.FinishStop
+		case len(q.sound) == 1:
+			return "Beep.", job.FinishStop
+		}
+		return "All: " + fmt.Sprint(strings.Count(q.text, "frames")), job.FinishStop
+	}}
+	p := scripted(job.Caption, job.Options{Watching: job.Watching{Window: 1, Frames: 2}}, s)
+	p.Video = decoder
+	results, _ := collect(t, p, items(fixtures.Path("video/count.mp4"), fixtures.Path("video/beep.mka")))
+	rec := results[0].Record
+	if rec == nil {
+		t.Fatal(results[0].Err)
+	}
+	if len(rec.Scenes) != 2 || rec.Scenes[1].Start != 1 || rec.Scenes[1].End != 2 || rec.Scenes[1].Text != "2 frames from 1s on" {
+		t.Errorf("got %+v", rec.Scenes)
+	}
+	if rec.Summary != "All: 2" || rec.Text != rec.Summary {
+		t.Errorf("got %q, %q", rec.Summary, rec.Text)
+	}
+	if w := rec.Effective.Watched; w.Frames != 4 || w.VideoTokens != 10 || w.VideoSeconds != 2 {
+		t.Errorf("watched %+v", w)
+	}
+	if err := results[1].Err; err == nil || !strings.Contains(err.Error(), "no pictures") {
+		t.Errorf("a sound file: %v", err)
+	}
+}
+
+// Compressed sound is heard through the decoder child, and what is no media is one error.
+func TestTranscribeCompressed(t *testing.T) {
+	noLeak(t)
+	decoder := needMedia(t)
+	s := &script{say: func(*question, int) (string, job.Finish) { return "Beep.", job.FinishStop }}
+	p := scripted(job.Transcribe, job.Options{}, s)
+	p.Video = decoder
+	in := items(fixtures.Path("video/beep.mp3"), fixtures.Path("video/beep.opus"), fixtures.Path("nano/heldout/ocr_00.png"), put(t, t.TempDir(), "text.mp3", "This is text."))
+	results, _ := collect(t, p, in)
+	for _, r := range results[:2] {
+		if r.Record == nil || len(r.Record.Segments) == 0 || r.Record.Segments[0].Text != "Beep." {
+			t.Errorf("%s: %+v, %v", r.Item.Path, r.Record, r.Err)
+		}
+	}
+	for i, want := range []string{"an image has nothing to transcribe", "no media file"} {
+		if err := results[2+i].Err; err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", results[2+i].Item.Path, err, want)
+		}
+	}
+}
+
+// Without facet-media everything but WAV and images is one clear error.
+func TestWithoutMedia(t *testing.T) {
+	noLeak(t)
+	s := &script{say: func(*question, int) (string, job.Finish) { return "word", job.FinishStop }}
+	p := scripted(job.Transcribe, job.Options{}, s)
+	p.Video = video.Options{Program: filepath.Join(t.TempDir(), "facet-media")}
+	results, _ := collect(t, p, items(fixtures.Path("video/beep.mp3"), wav(t, t.TempDir(), "a.wav", [2]float64{1, 0})))
+	var unavailable video.UnavailableError
+	if err := results[0].Err; err == nil || !strings.Contains(err.Error(), "facet-media") {
+		t.Errorf("got %v (%v)", err, errors.As(err, &unavailable))
+	}
+	if results[1].Record == nil {
+		t.Errorf("WAV: %v", results[1].Err)
+	}
+}
