@@ -29,6 +29,9 @@ func TestCues(t *testing.T) {
 		{"no pause near", piece, []string{"a", "bbbbbbbbb"}, []Cue{{Span{100, 100.95}, "a", true}, {Span{100.95, 112}, "bbbbbbbbb", true}}},
 		// nine tenths lie after both pauses
 		{"after pauses", piece, []string{"bbbbbbbbb", "a"}, []Cue{{Span{100, 111.05}, "bbbbbbbbb", true}, {Span{111.05, 112}, "a", true}}},
+		// borders at 3 and 3.5 s of 9: both near one pause, which only one can have
+		{"one pause for two", Piece{Heard: Span{0, 10}, Pauses: []Span{{3, 4}}}, []string{"aaaaaa", "b", "ccccccccccc"},
+			[]Cue{{Span{0, 3}, "aaaaaa", true}, {Span{4, 4.5}, "b", true}, {Span{4.5, 10}, "ccccccccccc", true}}},
 		// digits are said as words
 		{"digits", Piece{Heard: Span{0, 9}}, []string{"12", "a"}, []Cue{{Span{0, 8}, "12", true}, {Span{8, 9}, "a", true}}},
 	} {

@@ -119,16 +119,16 @@ func checkPiecesAt(t *testing.T, rate int, c Cut, pcm []float32, pieces []Piece)
 			last = pause.End
 		}
 	}
-	severed := map[int]bool{}
+	severed := map[int]bool{} // what is left of a sound after such a cut may be too short to be one
 	for _, p := range pieces {
 		if p.Severed {
 			severed[(int(p.First)+len(p.PCM))/hop] = true
 		}
 	}
-	classes := wholeClasses(pcm, hop)
+	levels, classes := wholeClasses(pcm, hop)
 	for i := 0; i < len(classes); {
 		j := i
-		for j < len(classes) && classes[j] > silent && (j == i || !severed[j]) {
+		for j < len(classes) && (classes[j] > silent || levels[j] > -34.9) && (j == i || !severed[j]) {
 			j++
 		}
 		if j-i >= shortestSound {
@@ -143,7 +143,7 @@ func checkPiecesAt(t *testing.T, rate int, c Cut, pcm []float32, pieces []Piece)
 }
 
 // wholeClasses is the plain definition of what a meter finds.
-func wholeClasses(pcm []float32, hop int) []class {
+func wholeClasses(pcm []float32, hop int) ([]float32, []class) {
 	n := (len(pcm) + hop - 1) / hop
 	levels := make([]float32, n)
 	for i := range levels {
@@ -167,7 +167,31 @@ func wholeClasses(pcm []float32, hop int) []class {
 		}
 		classes[i] = threshold.class(levels[i])
 	}
-	return classes
+	return levels, classes
+}
+
+func TestMeterAgainstDefinition(t *testing.T) {
+	for name, pcm := range map[string][]float32{
+		"talk":    newScene(1).talk(30).silence(11.003).talk(8).noise(0.001).pcm,
+		"short":   newScene(2).talk(3).noise(0.01).pcm[:40007],
+		"a block": newScene(3).talk(6).pcm[:80000],
+		"a hop":   {0: 1, 159: 0},
+	} {
+		m := meter{hop: 160}
+		for part := range slices.Chunk(pcm, 1777) {
+			m.write(part)
+		}
+		m.flush()
+		levels, classes := wholeClasses(pcm, 160)
+		if !slices.Equal(m.classes.items, classes) {
+			t.Errorf("%s: other classes", name)
+		}
+		for i, level := range m.levels.items {
+			if math.Abs(float64(level-levels[i])) > 1e-3 {
+				t.Fatalf("%s: level %d is %g, want %g", name, i, level, levels[i])
+			}
+		}
+	}
 }
 
 func TestCutTalk(t *testing.T) {
@@ -252,12 +276,7 @@ func TestCutNothing(t *testing.T) {
 		"short hiss":      newScene(1).silence(0.4).noise(0.003),
 		"hum":             newScene(1).silence(70).add(func(x float64) float64 { return 0.004 * math.Sin(2*math.Pi*50*x) }),
 		"offset":          newScene(1).silence(70).noise(0.0001).add(func(float64) float64 { return 0.4 }),
-		"clicks": newScene(1).silence(70).noise(0.001).add(func(x float64) float64 {
-			if math.Mod(x, 9) < 0.004 {
-				return 0.9
-			}
-			return 0
-		}),
+		"clicks":          newScene(1).silence(70).noise(0.001).add(click),
 	} {
 		c := Segments(30 * time.Second)
 		pieces := cut(c, s.pcm, 4096)
@@ -266,6 +285,14 @@ func TestCutNothing(t *testing.T) {
 			t.Errorf("%s: a piece from %.2f to %.2f s", name, p.Span.Start, p.Span.End)
 		}
 	}
+}
+
+// click is one of 4 ms every 9 s.
+func click(x float64) float64 {
+	if math.Mod(x, 9) < 0.004 {
+		return 0.9
+	}
+	return 0
 }
 
 // add adds a function of time in seconds to all of it.
@@ -292,7 +319,8 @@ func TestCutFindsSpeech(t *testing.T) {
 		"loud noise":    talk().noise(0.05),
 		"offset":        talk().noise(0.0005).add(func(float64) float64 { return 0.3 }),
 		"hum":           talk().noise(0.0005).add(func(x float64) float64 { return 0.02 * math.Sin(2*math.Pi*50*x) }),
-		"quiet":         talk().noise(0.0005).add(func(float64) float64 { return 0 }).scale(0.01),
+		"quiet":         talk().noise(0.0005).scale(0.01),
+		"quiet, clicks": talk().scale(0.01).noise(0.00001).add(click),
 		"clipped":       clip(talk().noise(0.0005).scale(30), 1),
 		"one word":      newScene(6).silence(30).sentence(0.3, 0.2).silence(30).noise(0.0005),
 		"word at start": newScene(6).sentence(0.3, 0.2).silence(30).noise(0.0005),
@@ -346,6 +374,100 @@ func TestCutMusic(t *testing.T) {
 		}
 		if len(pieces) > 6 || at < s.seconds()-0.05 {
 			t.Errorf("music of %g: %d pieces up to %.2f s of %.2f", loud, len(pieces), at, s.seconds())
+		}
+	}
+}
+
+// sounds is a recording of tones: from, to, from, to, …, and as many seconds in all.
+func sounds(seconds float64, at ...float64) []float32 {
+	s := newScene(1).silence(seconds).add(func(x float64) float64 {
+		for i := 0; i < len(at); i += 2 {
+			if x >= at[i] && x < at[i+1] {
+				return 0.3 * math.Sin(2*math.Pi*300*x)
+			}
+		}
+		return 0
+	})
+	return s.pcm
+}
+
+// What the lengths in a Cut mean, by recordings of tones and the pieces that they become.
+func TestCutLengths(t *testing.T) {
+	long, titles := Segments(30*time.Second), Subtitles()
+	for _, c := range []struct {
+		name string
+		cut  Cut
+		pcm  []float32
+		want []Span
+	}{
+		{"pads", long, sounds(10, 3, 5), []Span{{2.7, 5.3}}},
+		{"pads at the ends", long, sounds(5, 0.1, 4.9), []Span{{0, 5}}},
+		{"less than a gap", long, sounds(20, 3, 5, 6.9, 9), []Span{{2.7, 9.3}}},
+		{"a gap", long, sounds(20, 3, 5, 7.1, 9), []Span{{2.7, 5.3}, {6.8, 9.3}}},
+		{"clicks in silence", long, sounds(40, 3, 5, 8, 8.01, 20, 20.02), []Span{{2.7, 5.3}}},
+		{"a click after sound", long, sounds(20, 3, 5, 6, 6.01), []Span{{2.7, 5.3}}},
+		{"a click before sound", long, sounds(20, 3, 3.01, 4.5, 9), []Span{{4.2, 9.3}}},
+		{"just short enough", long, sounds(40, 0, 29.9), []Span{{0, 30}}},
+		{"a long pause at the cut", long, sounds(60, 0, 24, 25.5, 50), []Span{{0, 24.3}, {25.2, 50.3}}},
+		{"a short pause at the cut", long, sounds(60, 0, 24, 24.4, 50), []Span{{0, 24.2}, {24.2, 50.3}}},
+		{"the longest pause", long, sounds(60, 0, 21, 21.4, 25, 25.5, 28, 28.3, 50), []Span{{0, 25.25}, {25.25, 50.3}}},
+		{"an earlier, longer pause", long, sounds(60, 0, 12, 13, 21, 21.15, 40), []Span{{0, 12.3}, {12.7, 40.3}}},
+		{"an earlier, shorter pause", long, sounds(60, 0, 12, 13, 21, 21.5, 40), []Span{{0, 21.25}, {21.25, 40.3}}},
+		{"a rest", long, sounds(60, 0, 25, 25.3, 29.3, 29.8, 31), []Span{{0, 25.15}, {25.15, 31.3}}},
+		{"no rest", long, sounds(60, 0, 25, 25.3, 29.3, 29.8, 36), []Span{{0, 29.55}, {29.55, 36.3}}},
+		{"titles at the first pause", titles, sounds(30, 0, 4, 4.5, 7, 8, 11), []Span{{0, 4.2}, {4.3, 7.2}, {7.8, 11.2}}},
+		{"titles of 2 s", titles, sounds(30, 0, 1.5, 2, 5, 5.3, 8), []Span{{0, 8.2}}},
+		{"titles of 12 s", titles, sounds(30, 0, 9, 9.3, 13), []Span{{0, 9.15}, {9.15, 13.2}}},
+	} {
+		pieces := cut(c.cut, c.pcm, 4096)
+		checkPieces(t, c.cut, c.pcm, pieces)
+		ok := len(pieces) == len(c.want)
+		for i := 0; ok && i < len(pieces); i++ { // levels see 10 ms to both sides
+			ok = math.Abs(pieces[i].Start-c.want[i].Start) < 0.025 && math.Abs(pieces[i].End-c.want[i].End) < 0.025 && !pieces[i].Severed
+		}
+		if !ok {
+			var got []Span
+			for _, p := range pieces {
+				got = append(got, p.Span)
+			}
+			t.Errorf("%s: got %.2f, want %.2f", c.name, got, c.want)
+		}
+	}
+}
+
+// Where there is no pause of a tenth of a second, the deepest dip will do.
+func TestCutAtTheQuietest(t *testing.T) {
+	pcm := newScene(1).silence(50).add(func(x float64) float64 {
+		level := 0.3
+		for dip, l := range map[float64]float64{21: 0.2, 23: 0.05, 27: 0.1} {
+			if x > dip && x < dip+0.06 {
+				level = l
+			}
+		}
+		return level * math.Sin(2*math.Pi*300*x)
+	}).pcm
+	c := Segments(30 * time.Second)
+	pieces := cut(c, pcm, 4096)
+	checkPieces(t, c, pcm, pieces)
+	if len(pieces) != 2 || math.Abs(pieces[0].End-23.03) > 0.06 || !pieces[0].Severed || pieces[1].Severed {
+		t.Errorf("%d pieces, the first until %.2f s, severed %v", len(pieces), pieces[0].End, pieces[0].Severed)
+	}
+}
+
+// A gate that closes now and then, an editor that put zeros between takes: what is 50 dB below the voice is silence all the same.
+func TestCutAfterAGate(t *testing.T) {
+	s := newScene(4).talk(20).silence(12).talk(20).noise(0.0002)
+	for i := range s.pcm {
+		if i/16000%4 == 0 && i > 20*16000 && i < 32*16000 {
+			s.pcm[i] = 0
+		}
+	}
+	c := Segments(30 * time.Second)
+	pieces := cut(c, s.pcm, 4096)
+	checkPieces(t, c, s.pcm, pieces)
+	for _, p := range pieces {
+		if p.Start > 22 && p.Start < 29 || p.End > 25 && p.End < 31 {
+			t.Errorf("a piece from %.2f to %.2f s", p.Start, p.End)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package audio
 import (
 	"errors"
 	"io"
+	"math"
 	"runtime"
 	"slices"
 	"testing"
@@ -191,12 +192,31 @@ func TestReadMonoLimit(t *testing.T) {
 		t.Errorf("%d samples, more %v, %v", len(pcm), more, err)
 	}
 	src.at = 0
+	if _, more, err = ReadMono(src, 16000, 1, 2*blockLength); err != nil || !more {
+		t.Errorf("two blocks: more %v, %v", more, err)
+	}
+	src.at = 0
 	pcm, more, err = ReadMono(src, 16000, 1, len(left.pcm))
 	if err != nil || more || !slices.Equal(pcm, left.pcm) {
 		t.Errorf("%d samples, more %v, %v", len(pcm), more, err)
 	}
 	if pcm, more, err = ReadMono(silentOf{SampleRate: 44100, Channels: 96}, 16000, Mix, 10); err != nil || more || len(pcm) != 0 {
 		t.Errorf("no samples: %d, %v, %v", len(pcm), more, err)
+	}
+}
+
+// What is no number goes no further, from whatever decoder.
+func TestReadMonoOfNoNumbers(t *testing.T) {
+	src, _, _ := newStereo()
+	src.left[100], src.left[200], src.right[300] = float32(math.NaN()), float32(math.Inf(1)), 1e30
+	pcm, _, err := ReadMono(src, 8000, Mix, 1e6)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, v := range pcm {
+		if !(v > -3 && v < 3) {
+			t.Fatalf("sample %d is %g", i, v)
+		}
 	}
 }
 
