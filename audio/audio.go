@@ -142,5 +142,5 @@ func Open(name string, r io.Reader) (Stream, error) {
 	if err != nil {
 		return nil, fmt.Errorf("audio: %s: %w", name, err)
 	}
-	return w, nil
+	return Watch(w), nil
 }

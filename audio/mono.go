@@ -33,7 +33,7 @@ func newMono(src Stream, rate int, c Channels) (*mono, error) {
 		return nil, fmt.Errorf("audio: %w", err)
 	}
 	m := &mono{
-		src: src, info: info, channels: c,
+		src: Watch(src), info: info, channels: c,
 		resamplers: make([]*Resampler, tracks),
 		block:      make([]float32, blockLength*info.Channels),
 		track:      make([]float32, blockLength),
@@ -75,9 +75,6 @@ func (m *mono) fill() (n int, err error) {
 		var k int
 		k, err = m.src.Read(m.block[n:])
 		n += k
-	}
-	for i, v := range m.block[:n] {
-		m.block[i], _ = finite(v) // a decoder may let through what a filter would spread
 	}
 	return n, err
 }

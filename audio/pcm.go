@@ -9,7 +9,7 @@ import (
 type sampleFormat struct {
 	codec  string // FFmpeg's name
 	width  int    // bytes a sample
-	decode func(dst []float32, src []byte) (bad int)
+	decode func(dst []float32, src []byte)
 }
 
 // pcmFormat returns integers of a width in bytes. Integers of fewer bits than that lie at the upper end, so that the
@@ -39,78 +39,51 @@ func floatFormat(width int) (sampleFormat, bool) {
 }
 
 var (
-	aLawFormat  = sampleFormat{"pcm_alaw", 1, func(dst []float32, src []byte) int { return decodeTable(dst, src, &aLaw) }}
-	muLawFormat = sampleFormat{"pcm_mulaw", 1, func(dst []float32, src []byte) int { return decodeTable(dst, src, &muLaw) }}
+	aLawFormat  = sampleFormat{"pcm_alaw", 1, func(dst []float32, src []byte) { decodeTable(dst, src, &aLaw) }}
+	muLawFormat = sampleFormat{"pcm_mulaw", 1, func(dst []float32, src []byte) { decodeTable(dst, src, &muLaw) }}
 )
 
-func decodeU8(dst []float32, src []byte) int {
+func decodeU8(dst []float32, src []byte) {
 	for i := range dst {
 		dst[i] = float32(int(src[i])-128) / 0x1p7
 	}
-	return 0
 }
 
-func decodeS16(dst []float32, src []byte) int {
+func decodeS16(dst []float32, src []byte) {
 	for i := range dst {
 		dst[i] = float32(int16(binary.LittleEndian.Uint16(src[2*i:]))) / 0x1p15
 	}
-	return 0
 }
 
-func decodeS24(dst []float32, src []byte) int {
+func decodeS24(dst []float32, src []byte) {
 	for i := range dst {
 		b := src[3*i : 3*i+3]
 		dst[i] = float32(int32(uint32(b[0])<<8|uint32(b[1])<<16|uint32(b[2])<<24)) / 0x1p31
 	}
-	return 0
 }
 
-func decodeS32(dst []float32, src []byte) int {
+func decodeS32(dst []float32, src []byte) {
 	for i := range dst {
 		dst[i] = float32(int32(binary.LittleEndian.Uint32(src[4*i:]))) / 0x1p31
 	}
-	return 0
 }
 
-// loudest is the largest value taken for a sample. A float file may pass full scale, and one scaled as integers of 32 bits
-// passes it by 2^31; what lies beyond is no sound but would drown what follows in a filter.
-const loudest = 1e9
-
-// finite returns v, or 0 and true if it can't be a sample.
-func finite(v float32) (float32, bool) {
-	if v >= -loudest && v <= loudest { // false for NaN
-		return v, false
-	}
-	return 0, true
-}
-
-func decodeF32(dst []float32, src []byte) (bad int) {
+func decodeF32(dst []float32, src []byte) {
 	for i := range dst {
-		v, no := finite(math.Float32frombits(binary.LittleEndian.Uint32(src[4*i:])))
-		if no {
-			bad++
-		}
-		dst[i] = v
+		dst[i] = math.Float32frombits(binary.LittleEndian.Uint32(src[4*i:]))
 	}
-	return bad
 }
 
-func decodeF64(dst []float32, src []byte) (bad int) {
+func decodeF64(dst []float32, src []byte) {
 	for i := range dst {
-		v, no := finite(float32(math.Float64frombits(binary.LittleEndian.Uint64(src[8*i:]))))
-		if no {
-			bad++
-		}
-		dst[i] = v
+		dst[i] = float32(math.Float64frombits(binary.LittleEndian.Uint64(src[8*i:])))
 	}
-	return bad
 }
 
-func decodeTable(dst []float32, src []byte, table *[256]float32) int {
+func decodeTable(dst []float32, src []byte, table *[256]float32) {
 	for i := range dst {
 		dst[i] = table[src[i]]
 	}
-	return 0
 }
 
 // The values of ITU-T G.711, its 13 and 14 bits set into 16 as everywhere.

@@ -22,8 +22,8 @@ import (
 //	a length past the file's end                               cut off: what is there, with a warning
 //	a length without the multiples of 4 GiB                    they are added again, with a warning
 //	no pad byte after a chunk of odd length                    the next chunk is found all the same
-//	NaN, infinities and absurd values among float samples      0, with a warning that counts them
-//	float samples scaled as integers                           a warning
+//
+// What is wrong with the samples themselves is found by [Watch].
 
 // A wav is the sound of a WAV file.
 type wav struct {
@@ -38,8 +38,6 @@ type wav struct {
 
 	raw      []byte       // what Read decodes from
 	position atomic.Int64 // samples of each channel
-	bad      int64        // values that were no number
-	peak     float32      // the largest magnitude
 	warnings []string
 }
 
@@ -335,18 +333,8 @@ func (w *wav) Warnings() []string {
 	if w.left == 0 && w.position.Load() == 0 {
 		list = append(list, "the recording has no samples")
 	}
-	if w.bad > 0 {
-		list = append(list, fmt.Sprintf("%d samples are no number or beyond 1e9 times full scale: taken as 0", w.bad))
-	}
-	if w.peak > tooLoud {
-		list = append(list, fmt.Sprintf("samples reach %.4g times full scale: a model may not understand them", w.peak))
-	}
 	return list
 }
-
-// tooLoud is 12 dB over full scale, which is 1 in a file of floats. A mix may pass it a little; what passes it by more
-// was most likely scaled as integers.
-const tooLoud = 4
 
 func (w *wav) Read(dst []float32) (int, error) {
 	channels, block := int64(w.info.Channels), w.block()
@@ -374,10 +362,7 @@ func (w *wav) Read(dst []float32) (int, error) {
 		return 0, io.EOF
 	}
 	values := int(samples * channels)
-	w.bad += int64(w.samples.decode(dst[:values], w.raw))
-	for _, v := range dst[:values] {
-		w.peak = max(w.peak, v, -v)
-	}
+	w.samples.decode(dst[:values], w.raw)
 	w.position.Add(samples)
 	return values, nil
 }

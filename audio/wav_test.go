@@ -347,13 +347,13 @@ func TestWAVOddBits(t *testing.T) {
 // What is no number becomes silence, and is counted; what is louder than full scale stays.
 func TestWAVNoNumbers(t *testing.T) {
 	var b32, b64 []byte
-	for _, v := range []float64{0.5, math.NaN(), math.Inf(1), math.Inf(-1), 1e30, -4, 32767, 0.25} {
+	for _, v := range []float64{0.5, math.NaN(), math.Inf(1), math.Inf(-1), 1e30, -4, -32767, 0.25} {
 		b32 = binary.LittleEndian.AppendUint32(b32, math.Float32bits(float32(v)))
 		b64 = binary.LittleEndian.AppendUint64(b64, math.Float64bits(v))
 	}
-	want := []float32{0.5, 0, 0, 0, 0, -4, 32767, 0.25}
+	want := []float32{0.5, 0, 0, 0, 0, -4, -32767, 0.25}
 	for bits, body := range map[int][]byte{32: b32, 64: b64} {
-		s, got, err := read(riff("RIFF", fmtChunk(tagFloat, 2, 16000, bits), chunk{"data", -1, body}), false)
+		s, got, err := read(riff("RIFF", fmtChunk(tagFloat, 1, 16000, bits), chunk{"data", -1, body}), false)
 		if err != nil || !slices.Equal(got, want) {
 			t.Errorf("float of %d bits: %v, %v", bits, got, err)
 		}
