@@ -1,6 +1,9 @@
 package audio
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Watch returns src with an eye on its samples: those that are no number become 0, and they, samples scaled as integers and
 // channels that cancel each other out are told in Warnings. [Open] watches already; other sources want it.
@@ -70,8 +73,7 @@ const (
 )
 
 func (w *watched) Warnings() []string {
-	list := w.Stream.Warnings()
-	list = list[:len(list):len(list)]
+	list := slices.Clip(w.Stream.Warnings())
 	if w.bad > 0 {
 		list = append(list, fmt.Sprintf("%d samples are no number or beyond 1e10 times full scale: taken as 0", w.bad))
 	}
