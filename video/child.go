@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -44,12 +45,36 @@ func FindProgram() (string, error) {
 const howToBuild = "make build builds it where FFmpeg 5.1's headers are installed " +
 	"(Debian 12: apt-get install libavcodec-dev libavformat-dev libavfilter-dev libswscale-dev libswresample-dev libavdevice-dev)"
 
+// A Decoder is what decodes on this machine.
+type Decoder struct {
+	Program string
+	FFmpeg  string          // versions of its libraries
+	Sandbox json.RawMessage // how the kernel confines it, as it reports: internal/sandbox.Report
+}
+
+// FindDecoder starts facet-media without a file and returns what it says of itself. Errors are those of [Open].
+func FindDecoder(o Options) (*Decoder, error) {
+	file, err := os.Open(os.DevNull)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	c, err := start(file, o)
+	if err != nil {
+		return nil, fmt.Errorf("video: %w", err)
+	}
+	if err := c.greet(); err != nil {
+		return nil, fmt.Errorf("video: %w", err)
+	}
+	c.close()
+	return &Decoder{c.cmd.Path, c.hello.FFmpeg, c.hello.Sandbox}, nil
+}
+
 // ExitCPU is the exit status of a decoder that used up its CPU time.
 const ExitCPU = 71
 
 // child is a running decoder with one file. It is for one goroutine.
 type child struct {
-	path  string // of the file, for messages
 	cmd   *exec.Cmd
 	in    *os.File // requests
 	out   *os.File // answers
@@ -62,8 +87,8 @@ type child struct {
 	killed error // why this side ended it
 }
 
-// start starts a decoder on file, which path names. The file stays the caller's.
-func start(path string, file *os.File, o Options) (*child, error) {
+// start starts a decoder on a file, which stays the caller's.
+func start(file *os.File, o Options) (*child, error) {
 	program := o.Program
 	if program == "" {
 		var err error
@@ -75,7 +100,7 @@ func start(path string, file *os.File, o Options) (*child, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &child{path: path, limit: o.Limits.orDefault()}
+	c := &child{limit: o.Limits.orDefault()}
 	args := []string{
 		"-memory", strconv.FormatInt(c.limit.Memory, 10),
 		"-cpu", cmp.Or(c.limit.CPU, cpuLimit(info.Size())).String(),
@@ -100,6 +125,7 @@ func start(path string, file *os.File, o Options) (*child, error) {
 	c.cmd.WaitDelay = time.Second
 	// One crash is one line, and nothing of this process's environment is the decoder's business.
 	c.cmd.Env = []string{"GOTRACEBACK=none", "LD_LIBRARY_PATH=" + os.Getenv("LD_LIBRARY_PATH")}
+	apart(c.cmd)
 	err = c.cmd.Start()
 	inRead.Close()
 	outWrite.Close()

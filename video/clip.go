@@ -19,7 +19,6 @@ type Clip struct {
 	begin fs.FileInfo // of the file, when it was opened
 	o     Options
 	child asker // nil when the last one has ended; the next request starts another
-	hello hello // of the last child
 
 	info     *Info
 	warnings []string
@@ -83,7 +82,7 @@ func (c *Clip) named(err error) error {
 
 // start starts a child and has it open the file.
 func (c *Clip) start(ctx context.Context) error {
-	child, err := start(c.path, c.file, c.o)
+	child, err := start(c.file, c.o)
 	if err != nil {
 		return err
 	}
@@ -93,7 +92,6 @@ func (c *Clip) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c.hello = child.hello
 	if err := c.learn(ctx, child); err != nil {
 		child.close()
 		return err
@@ -158,9 +156,6 @@ func (c *Clip) note(text string) {
 		c.warnings = append(c.warnings, text)
 	}
 }
-
-// Sandbox returns how the kernel confines the decoder, as JSON, and the versions of FFmpeg's libraries.
-func (c *Clip) Sandbox() (sandbox []byte, ffmpeg string) { return c.hello.Sandbox, c.hello.FFmpeg }
 
 // Close ends the decoder and closes the file.
 func (c *Clip) Close() error {

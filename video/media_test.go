@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -56,12 +57,24 @@ func build(dir string) (program, unavailable string) {
 	return program, ""
 }
 
+// sources reads what facet-media is built from. go test remembers the results of a package as long as its files do not change,
+// and those that a test reads.
+var sources = sync.OnceFunc(func() {
+	for _, pattern := range []string{"libav/*", "../cmd/facet-media/*", "../internal/sandbox/*"} {
+		names, _ := filepath.Glob(pattern)
+		for _, name := range names {
+			os.ReadFile(name)
+		}
+	}
+})
+
 // options returns those with the program of these tests, or skips the test.
 func options(t testing.TB) Options {
 	t.Helper()
 	if unavailable != "" {
 		t.Skip(unavailable)
 	}
+	sources()
 	return Options{Program: program, Threads: 2}
 }
 

@@ -179,6 +179,8 @@ const tooGreedy = video.DecoderError("the decoder needed more memory than it may
 func openError(err error) error {
 	detail := takeLog()
 	switch {
+	case strings.Contains(detail, "max_streams"):
+		return video.UnsupportedError(fmt.Sprintf("the file has more than %d streams", maxStreams))
 	case errors.Is(err, noMemory):
 		return tooGreedy
 	case errors.Is(err, astiav.ErrEio):
