@@ -99,7 +99,7 @@ INLINE void score_groups(const int R, tile_state *t, float *max) {
 				UNROLL
 				for (int v = 0; v < ATTEND_VECS; v++) {
 					kv[v] = pload(kp + 2 * LANES * v);
-					_mm_prefetch(ahead + 64 * (h + v) + 2 * i * GROUP, _MM_HINT_T0);
+					FETCH(ahead + 64 * (h + v) + 2 * i * GROUP);
 				}
 				UNROLL
 				for (int r = 0; r < R; r++) {
@@ -184,7 +184,7 @@ INLINE void add_values(const int R, const int V, const int weave, tile_state *t,
 				UNROLL
 				for (int i = 0; i < V; i++) {
 					vv[i] = pload(vp + 2 * LANES * i);
-					_mm_prefetch(ahead + 64 * i, _MM_HINT_T0);
+					FETCH(ahead + 64 * i);
 				}
 				ahead += 4 * width;
 				UNROLL

@@ -6,7 +6,7 @@ import (
 )
 
 // Products of bfloat16 values with float32 sums: twice the rate of float32 on CPUs
-// with VDPBF16PS, for 8 bits of each factor instead of 24. The left operand is rounded
+// with VDPBF16PS or BFDOT, for 8 bits of each factor instead of 24. The left operand is rounded
 // by RoundBF16 first.
 
 // bf16Bodies is one implementation of the bfloat16 kernels.
@@ -26,7 +26,8 @@ type bf16Bodies struct {
 var chosenBF16 = best(bf16Sets(), func(b *bf16Bodies) string { return b.name })
 
 // BF16Name returns the name of the bfloat16 bodies in use: "avx512bf16", "avx512",
-// "avx2" or "portable". All but the first widen to float32.
+// "avx2", "bf16" (arm64), "neon" or "portable". All but "avx512bf16" and "bf16" widen to
+// float32.
 func BF16Name() string { return chosenBF16.name }
 
 // RoundBF16 rounds rows of x to bfloat16, to the nearest and ties to even, after holding

@@ -31,6 +31,7 @@ typedef struct {
 	int64_t (*peak)(int64_t n);
 } facet_bf16_bodies;
 
-extern const facet_bf16_bodies facet_bf16_dot, facet_bf16_avx512, facet_bf16_avx2;
+extern const facet_bf16_bodies facet_bf16_dot, facet_bf16_avx512, facet_bf16_avx2; // amd64
+extern const facet_bf16_bodies facet_bf16_bfdot, facet_bf16_neon;		    // arm64
 
 #endif

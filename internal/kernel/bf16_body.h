@@ -6,7 +6,6 @@
 // nothing depends on how many rows or outputs a tile holds.
 #include "bf16.h"
 
-#define UNROLL _Pragma("GCC unroll 32")
 #define LANES 16
 
 // ---- Rounding -----------------------------------------------------------------
@@ -77,9 +76,9 @@ INLINE void panel_tile(const int R, float *dst, int64_t dst_stride, const uint16
 			UNROLL
 			for (int i = 0; i < PANEL_VECS; i++)
 				wv[i] = pload(wk + 2 * LANES * i);
-			_mm_prefetch(ahead, _MM_HINT_T1);
+			FETCH_FAR(ahead);
 			if (ahead_step > 64)
-				_mm_prefetch(ahead + 64, _MM_HINT_T1);
+				FETCH_FAR(ahead + 64);
 			ahead += ahead_step;
 			UNROLL
 			for (int r = 0; r < R; r++) {
@@ -154,7 +153,7 @@ INLINE void row_tile(const int R, const int O, const uint8_t *ahead, int64_t ahe
 		if (ahead) { // the next tile's
 			UNROLL
 			for (int o = 0; o < O; o++)
-				_mm_prefetch((const char *)ahead + o * ahead_step, _MM_HINT_T0);
+				FETCH(ahead + o * ahead_step);
 			ahead += ahead_step == 64 ? 64 * O : 64;
 		}
 		UNROLL
@@ -178,11 +177,10 @@ INLINE void row_tile(const int R, const int O, const uint8_t *ahead, int64_t ahe
 	for (int r = 0; r < R; r++) {
 		UNROLL
 		for (int o = 0; o < O; o += 4) {
-			__m128 v = vsum4(s[r * O + o], s[r * O + (o + 1) % O], s[r * O + (o + 2) % O], s[r * O + (o + 3) % O]);
-			float sums[4], *d = dst + r * dst_stride + o;
-			_mm_storeu_ps(sums, v);
+			quad v = vsum4(s[r * O + o], s[r * O + (o + 1) % O], s[r * O + (o + 2) % O], s[r * O + (o + 3) % O]);
+			float *d = dst + r * dst_stride + o;
 			for (int i = 0; i < (O < 4 ? O : 4); i++)
-				d[i] = add ? d[i] + sums[i] : sums[i];
+				d[i] = add ? d[i] + v[i] : v[i];
 		}
 	}
 }
@@ -280,6 +278,7 @@ TARGET static int64_t peak(int64_t n) {
 		for (int i = 0; i < PEAK_VECS; i++)
 			s[i] = pdot(s[i], one, one);
 	}
+	UNROLL
 	for (int i = 1; i < PEAK_VECS; i++)
 		s[0] = vadd(s[0], s[i]);
 	return vsum(s[0]) == 0 ? 0 : n * PEAK_VECS * LANES * 4; // looks at the sums, so that they are computed

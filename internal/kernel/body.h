@@ -1,5 +1,5 @@
-// The kernels, once for all instruction sets: avx512.c and avx2.c include this after
-// the header that says what a vec of sixteen float32 is. Compiled as ISO C, in which
+// The kernels, once for all instruction sets: avx512_amd64.c, avx2_amd64.c and neon_arm64.c
+// include this after the header that says what a vec of sixteen float32 is. Compiled as ISO C, in which
 // the compiler does not fuse a multiplication and an addition on its own.
 //
 // Order of sums. A sum over a slice is sixteen sums, one a lane: lane i takes the
@@ -9,11 +9,6 @@
 // depend on where the element stands.
 #include "kernel.h"
 
-#ifdef __clang__
-#define UNROLL _Pragma("unroll")
-#else
-#define UNROLL _Pragma("GCC unroll 32")
-#endif
 #define LANES 16
 
 // ---- Element by element -------------------------------------------------------
@@ -126,8 +121,7 @@ INLINE void rms_norm_row(float *dst, const float *x, const float *w, int64_t n, 
 		vec v = vload_n(x + i, n - i);
 		s = vfma(v, v, s);
 	}
-	__m128 mean = _mm_set_ss(vsum(s) / (float)n + eps);
-	vec by = vset(1 / _mm_cvtss_f32(_mm_sqrt_ss(mean)));
+	vec by = vset(1 / root(vsum(s) / (float)n + eps));
 	for (int64_t i = 0; i < n; i += LANES) {
 		vec v = vmul(vload_n(x + i, n - i), by);
 		vstore_n(dst + i, n - i, w ? vmul(v, vload_n(w + i, n - i)) : v);
@@ -189,16 +183,19 @@ INLINE void store_sums(const int O, const vec *s, float *dst, int add) {
 	if (O >= 4) {
 		UNROLL
 		for (int o = 0; o < O; o += 4) {
-			__m128 v = vsum4(s[o], s[o + 1], s[o + 2], s[o + 3]);
-			_mm_storeu_ps(dst + o, add ? _mm_add_ps(_mm_loadu_ps(dst + o), v) : v);
+			quad v = vsum4(s[o], s[o + 1], s[o + 2], s[o + 3]), old;
+			if (add) {
+				memcpy(&old, dst + o, sizeof old);
+				v = old + v;
+			}
+			memcpy(dst + o, &v, sizeof v);
 		}
 		return;
 	}
-	__m128 v = vsum4(s[0], s[O - 1], s[0], s[O - 1]);
-	float first = _mm_cvtss_f32(v), second = _mm_cvtss_f32(_mm_movehdup_ps(v));
-	dst[0] = add ? dst[0] + first : first;
+	quad v = vsum4(s[0], s[O - 1], s[0], s[O - 1]);
+	dst[0] = add ? dst[0] + v[0] : v[0];
 	if (O == 2)
-		dst[1] = add ? dst[1] + second : second;
+		dst[1] = add ? dst[1] + v[1] : v[1];
 }
 
 // tile computes, or adds to, R rows × O outputs of dst from n products each. Where weights
@@ -222,7 +219,7 @@ INLINE void tile(const int format, const int R, const int O, const uint8_t *ahea
 			const int lines = format == F32 ? O : (O + 1) / 2; // of 64 bytes, in O vectors of weights
 			UNROLL
 			for (int i = 0; i < lines; i++)
-				_mm_prefetch((const char *)weight_at(format, ahead, O * k) + 64 * i, _MM_HINT_T0);
+				FETCH(weight_at(format, ahead, O * k) + 64 * i);
 		}
 		UNROLL
 		for (int r = 0; r < R; r++) {
@@ -414,8 +411,9 @@ TARGET static int64_t peak_fma(int64_t n) {
 	for (int64_t k = 0; k < n; k++) {
 		UNROLL
 		for (int i = 0; i < PEAK_VECS; i++)
-			s[i] = vfma(s[i], half, half); // tends to 1
+			s[i] = vfma(half, half, s[i]); // until a quarter is too little to count
 	}
+	UNROLL
 	for (int i = 1; i < PEAK_VECS; i++)
 		s[0] = vadd(s[0], s[i]);
 	return vsum(s[0]) == 0 ? 0 : n * PEAK_VECS * LANES * 2; // looks at the sums, so that they are computed
@@ -427,7 +425,7 @@ TARGET static uint64_t peak_read(const uint8_t *b, int64_t n) {
 	for (; i + 256 <= n; i += 256) {
 		UNROLL
 		for (int line = 0; line < 4; line++)
-			_mm_prefetch((const char *)b + i + 64 * line + 4096, _MM_HINT_T0);
+			FETCH(b + i + 64 * line + 4096);
 		s0 = vor(s0, vload(b + i));
 		s1 = vor(s1, vload(b + i + 64));
 		s2 = vor(s2, vload(b + i + 128));

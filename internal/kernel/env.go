@@ -3,20 +3,35 @@ package kernel
 import (
 	"fmt"
 	"os"
+	"runtime"
 	"slices"
 )
 
-// Environment is the variable that holds kernels to an instruction set: "portable",
-// "avx2", "avx512" or "vnni" (AVX-512 with VNNI and BF16). It is read once, at start.
+// Environment is the variable that holds kernels to an instruction set: "portable"; on
+// amd64 "avx2", "avx512" or "vnni" (AVX-512 with VNNI and BF16); on arm64 "neon", "dotprod"
+// or "i8mm" (NEON with I8MM and BF16). It is read once, at start.
 const Environment = "FACET_KERNEL"
 
 // levels are the values of Environment, each one with all before it.
-var levels = []string{"portable", "avx2", "avx512", "vnni"}
+var levels = levelsOf(runtime.GOARCH)
+
+func levelsOf(arch string) []string {
+	switch arch {
+	case "amd64":
+		return []string{"portable", "avx2", "avx512", "vnni"}
+	case "arm64":
+		return []string{"portable", "neon", "dotprod", "i8mm"}
+	}
+	return []string{"portable"}
+}
 
 // level returns the place in levels of a set of bodies, by its name.
 func level(set string) int {
-	if set == "avx512bf16" {
+	switch set {
+	case "avx512bf16":
 		set = "vnni"
+	case "bf16":
+		set = "i8mm"
 	}
 	return slices.Index(levels, set)
 }

@@ -26,6 +26,7 @@ typedef struct {
 	int64_t (*peak_int8)(int64_t n);
 } facet_int8;
 
-extern const facet_int8 facet_int8_vnni, facet_int8_avx2;
+extern const facet_int8 facet_int8_vnni, facet_int8_avx2;			     // amd64
+extern const facet_int8 facet_int8_i8mm, facet_int8_dotprod, facet_int8_neon; // arm64
 
 #endif

@@ -13,7 +13,7 @@
 
 typedef struct {
 	__m256i l, h;
-} bytes64;
+} bytes64, x_bytes;
 
 typedef struct {
 	bytes64 s16, s32;
@@ -23,11 +23,16 @@ typedef struct {
 // and of 8-bit quants, which go in by their magnitude, 2·128·127 = 32512.
 #define FOLD(bits) ((bits) == 4 ? 8 : (bits) == 5 ? 4 : (bits) == 6 ? 2 : 1)
 
-INLINE acc acc_start(int32_t start) {
+INLINE acc acc_start(const int bits, int32_t start) {
 	__m256i z = _mm256_setzero_si256();
 	return (acc){{z, z}, {z, z}};
 }
-INLINE bytes64 spread(int32_t v) { return (bytes64){_mm256_set1_epi32(v), _mm256_set1_epi32(v)}; }
+// spread returns columns 4c to 4c + 3 of a row of x, for each row of weights.
+INLINE x_bytes spread(const int8_t *q, const int c) {
+	int32_t v;
+	memcpy(&v, q + 4 * c, 4);
+	return (x_bytes){_mm256_set1_epi32(v), _mm256_set1_epi32(v)};
+}
 
 INLINE bytes64 add32(bytes64 a, bytes64 b) {
 	return (bytes64){_mm256_add_epi32(a.l, b.l), _mm256_add_epi32(a.h, b.h)};
@@ -43,7 +48,7 @@ INLINE __m256i pairs(const int bits, __m256i w, __m256i x) {
 }
 
 // acc_dot adds the i-th products.
-INLINE acc acc_dot(const int bits, acc a, bytes64 w, bytes64 x, const int i) {
+INLINE acc acc_dot(const int bits, acc a, bytes64 w, x_bytes x, const int c, const int i) {
 	bytes64 p = {pairs(bits, w.l, x.l), pairs(bits, w.h, x.h)};
 	a.s16 = i % FOLD(bits) ? (bytes64){_mm256_add_epi16(a.s16.l, p.l), _mm256_add_epi16(a.s16.h, p.h)} : p;
 	if (i % FOLD(bits) == FOLD(bits) - 1)
@@ -114,16 +119,16 @@ INLINE int32_t round16(int8_t *q, vec v) {
 // Eight independent sums of both halves; what a product of 4-bit quants does for 32 columns.
 TARGET static int64_t peak_int8(int64_t n) {
 	acc s[4];
-	bytes64 w = spread(0x01010101);
+	bytes64 w = {_mm256_set1_epi8(1), _mm256_set1_epi8(1)};
 	UNROLL
 	for (int i = 0; i < 4; i++)
-		s[i] = acc_start(0);
+		s[i] = acc_start(4, 0);
 	for (int64_t k = 0; k < n; k++) {
 		for (int i = 0; i < 8; i++) {
 			__asm__("" : "+x"(w.l), "+x"(w.h)); // or the sums would all be the same
 			UNROLL
 			for (int j = 0; j < 4; j++)
-				s[j] = acc_dot(4, s[j], w, w, i);
+				s[j] = acc_dot(4, s[j], w, w, 0, i);
 		}
 	}
 	__m256i sum = _mm256_setzero_si256();

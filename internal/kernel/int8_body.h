@@ -1,15 +1,13 @@
-// Integer products, once for all instruction sets: int8_*_amd64.c include this after
-// the header that says what a vec is and after their own primitives for sums of
-// products of bytes: acc, acc_start, acc_dot, acc_fold, acc_end, weights.
+// Integer products, once for all instruction sets: int8_*_amd64.c and int8_*_arm64.c
+// include this after the header that says what a vec is and after their own primitives
+// for sums of products of bytes: acc, acc_start, acc_dot, acc_end, weights, spread. A set
+// that multiplies rows of x in pairs names the file with pair_sums as PAIR_SUMS.
 //
 // dst[r][o] = Σ over blocks of scale(w)·scale(x)·Σ q(w)·q(x). The inner sum is one of
 // integers and exact, in whatever order. The outer one is a chain of fused
 // multiply-adds in order of the columns, the same for a tile of any size, which is
 // how one row gets the same bits as a hundred.
 #include "int8.h"
-#include <string.h>
-
-#define UNROLL _Pragma("GCC unroll 16")
 
 // ---- Formats ------------------------------------------------------------------
 
@@ -22,6 +20,7 @@ enum { SCALE, SCALE_MIN, K_MIN, K_HALF };
 	 : (q) == Q4_1 || (q) == Q5_1		   ? SCALE_MIN                                                         \
 	 : (q) == Q6_K				   ? K_HALF                                                            \
 						   : K_MIN)
+#define HALVES(q) (SCHEME(q) == K_HALF ? 2 : 1) // with a scale of their own, of a block
 #define HAS_MIN(q) (SCHEME(q) == SCALE_MIN || SCHEME(q) == K_MIN)
 #define SPAN_BLOCKS(q) (SCHEME(q) == SCALE ? 2 : SCHEME(q) == SCALE_MIN ? 1 : 8)
 #define SPAN_HEAD(q) (SCHEME(q) >= K_MIN ? 320 : 64)
@@ -54,12 +53,6 @@ INLINE vec block_min(const int Q, const uint8_t *head, int b) {
 
 // ---- A tile -------------------------------------------------------------------
 
-INLINE int32_t word(const int8_t *p) {
-	int32_t v;
-	memcpy(&v, p, 4);
-	return v;
-}
-
 // Where weights come from memory they are asked for ahead, in the order of their
 // addresses: one group a few pages ahead of itself, several the groups that follow them.
 #define AHEAD 4096
@@ -67,8 +60,50 @@ INLINE int32_t word(const int8_t *p) {
 INLINE void fetch(const uint8_t *p, int64_t bytes) {
 	UNROLL
 	for (int64_t i = 0; i < bytes; i += 64)
-		_mm_prefetch((const char *)p + i, _MM_HINT_T0);
+		FETCH(p + i);
 }
+
+// start is what a sum of quants q(w)·q(x) begins with, or ends with: −128·Σ q(x) where the
+// middle of a quant's range stands for 0; see acc_end.
+INLINE int32_t start(const int Q, const int h, const x_block *x) {
+	return HAS_MIN(Q) ? 0 : SCHEME(Q) != K_HALF ? x->whole : h == 0 ? x->first : x->whole - x->first;
+}
+
+INLINE const x_block *x_row(const x_block *x, int64_t stride, int t) {
+	return (const void *)((const uint8_t *)x + t * stride);
+}
+
+// sums adds up the products of a block, or of half h of it, for T rows × G groups.
+INLINE void sums(const int Q, const int T, const int G, const int h, acc *a, const x_block *x, int64_t x_stride,
+		 const uint8_t *quants, int64_t group_bytes) {
+	UNROLL
+	for (int t = 0; t < T; t++) {
+		UNROLL
+		for (int g = 0; g < G; g++)
+			a[t * G + g] = acc_start(BITS(Q), start(Q, h, x_row(x, x_stride, t)));
+	}
+	const int halves = HALVES(Q);
+	UNROLL
+	for (int i = 0; i < 8 / halves; i++) {
+		// Columns 4c to 4c + 3. Low and high halves of bytes in turns.
+		const int c = halves == 2 ? 4 * h + i : (i & 1) * 4 + (i >> 1);
+		bytes64 wv[MAX_GROUPS];
+		UNROLL
+		for (int g = 0; g < G; g++)
+			wv[g] = weights(BITS(Q), quants + g * group_bytes, c);
+		UNROLL
+		for (int t = 0; t < T; t++) {
+			x_bytes xv = spread(x_row(x, x_stride, t)->q, c);
+			UNROLL
+			for (int g = 0; g < G; g++)
+				a[t * G + g] = acc_dot(BITS(Q), a[t * G + g], wv[g], xv, c, i);
+		}
+	}
+}
+
+#ifdef PAIR_SUMS
+#include PAIR_SUMS
+#endif
 
 // tile adds spans of columns to the sums f of T rows × G groups. cold says that weights come
 // from memory.
@@ -82,39 +117,20 @@ INLINE void tile(const int Q, const int T, const int G, int cold, vec *f, const 
 			ahead += G * SPAN_HEAD(Q);
 		}
 		for (int b = 0; b < SPAN_BLOCKS(Q); b++, quants += BLOCK_BYTES(Q), x++) {
-			const int HALVES = SCHEME(Q) == K_HALF ? 2 : 1;
+			const int halves = HALVES(Q);
 			if (cold) {
 				fetch(ahead, G * BLOCK_BYTES(Q));
 				ahead += G * BLOCK_BYTES(Q);
 			}
 			UNROLL
-			for (int h = 0; h < HALVES; h++) {
+			for (int h = 0; h < halves; h++) {
 				acc a[MAX_ROWS * MAX_GROUPS];
-				UNROLL
-				for (int t = 0; t < T; t++) {
-					const x_block *xt = (const void *)((const uint8_t *)x + t * x_stride);
-					int32_t start = HAS_MIN(Q) ? 0 : HALVES == 1 ? xt->whole : h == 0 ? xt->first : xt->whole - xt->first;
-					UNROLL
-					for (int g = 0; g < G; g++)
-						a[t * G + g] = acc_start(start);
-				}
-				UNROLL
-				for (int i = 0; i < 8 / HALVES; i++) {
-					// Columns 4c to 4c + 3. Low and high halves of bytes in turns.
-					const int c = HALVES == 2 ? 4 * h + i : (i & 1) * 4 + (i >> 1);
-					bytes64 wv[MAX_GROUPS];
-					UNROLL
-					for (int g = 0; g < G; g++)
-						wv[g] = weights(BITS(Q), quants + g * group_bytes, c);
-					UNROLL
-					for (int t = 0; t < T; t++) {
-						const x_block *xt = (const void *)((const uint8_t *)x + t * x_stride);
-						bytes64 xv = spread(word(xt->q + 4 * c));
-						UNROLL
-						for (int g = 0; g < G; g++)
-							a[t * G + g] = acc_dot(BITS(Q), a[t * G + g], wv[g], xv, i);
-					}
-				}
+#ifdef PAIR_SUMS
+				if (T > 1)
+					pair_sums(Q, T, G, h, a, x, x_stride, quants, group_bytes);
+				else
+#endif
+					sums(Q, T, G, h, a, x, x_stride, quants, group_bytes);
 				vec d[MAX_GROUPS], m[MAX_GROUPS];
 				UNROLL
 				for (int g = 0; g < G; g++) {
@@ -124,12 +140,11 @@ INLINE void tile(const int Q, const int T, const int G, int cold, vec *f, const 
 				}
 				UNROLL
 				for (int t = 0; t < T; t++) {
-					const x_block *xt = (const void *)((const uint8_t *)x + t * x_stride);
-					int32_t start = HAS_MIN(Q) ? 0 : HALVES == 1 ? xt->whole : h == 0 ? xt->first : xt->whole - xt->first;
+					const x_block *xt = x_row(x, x_stride, t);
 					UNROLL
 					for (int g = 0; g < G; g++) {
 						vec *sum = f + t * G + g;
-						vec v = acc_end(BITS(Q), a[t * G + g], start, 8 / HALVES);
+						vec v = acc_end(BITS(Q), a[t * G + g], start(Q, h, xt), 8 / halves);
 						*sum = vfma(v, vmul(d[g], vset(xt->scale)), *sum);
 						if (HAS_MIN(Q))
 							*sum = vfma(m[g], vset(xt->sum), *sum);
@@ -230,7 +245,7 @@ INLINE void strip(const int Q, const int T, const int G, int cold, const int8_pr
 						strip(Q, 2, MAX_GROUPS, cold, p, r, g, s, s_end);                      \
 					else if (n == 3)                                                               \
 						strip(Q, 3, MAX_GROUPS, cold, p, r, g, s, s_end);                      \
-					else if (n == 4)                                                               \
+					else if (MAX_ROWS >= 4 && n == 4)                                              \
 						strip(Q, 4, MAX_GROUPS, cold, p, r, g, s, s_end);                      \
 					else if (MAX_ROWS >= 5 && n == 5)                                              \
 						strip(Q, 5, MAX_GROUPS, cold, p, r, g, s, s_end);                      \

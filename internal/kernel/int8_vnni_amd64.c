@@ -17,11 +17,16 @@
 // the lower is masked off, and the middle of the range is 128 for all formats.
 #define TOP 1
 
-typedef __m512i acc, bytes64;
+typedef __m512i acc, bytes64, x_bytes;
 
-INLINE acc acc_start(int32_t start) { return _mm512_set1_epi32(start); }
-INLINE bytes64 spread(int32_t v) { return _mm512_set1_epi32(v); }
-INLINE acc acc_dot(const int bits, acc a, bytes64 w, bytes64 x, const int i) { return _mm512_dpbusd_epi32(a, w, x); }
+INLINE acc acc_start(const int bits, int32_t start) { return _mm512_set1_epi32(start); }
+// spread returns columns 4c to 4c + 3 of a row of x, for each row of weights.
+INLINE x_bytes spread(const int8_t *q, const int c) {
+	int32_t v;
+	memcpy(&v, q + 4 * c, 4);
+	return _mm512_set1_epi32(v);
+}
+INLINE acc acc_dot(const int bits, acc a, bytes64 w, x_bytes x, const int c, const int i) { return _mm512_dpbusd_epi32(a, w, x); }
 INLINE vec acc_end(const int bits, acc a, int32_t start, const int count) { return _mm512_cvtepi32_ps(a); }
 
 // shift moves bits of 16-bit pieces up, or down if n is negative.

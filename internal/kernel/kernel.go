@@ -32,11 +32,17 @@ type bodies struct {
 // chosen is what the exported functions run. Only tests change it after start.
 var chosen = best(sets(), func(b *bodies) string { return b.name })
 
-// Name returns the name of the bodies in use: "vnni" (AVX-512 with integer and bfloat16
-// products), "avx512", "avx2" or "portable".
+// Name returns the name of the bodies in use: "portable", "avx2", "avx512", "vnni" (AVX-512
+// with integer and bfloat16 products), "neon", "dotprod" (NEON with integer products) or
+// "i8mm" (with better ones, and bfloat16 products).
 func Name() string {
-	if chosen.name == "avx512" && chosenInt8.name == "vnni" && chosenBF16.name == "avx512bf16" {
+	switch integers, halves := chosenInt8.name, chosenBF16.name; {
+	case integers == "vnni" && halves == "avx512bf16":
 		return "vnni"
+	case integers == "i8mm" && halves == "bf16":
+		return "i8mm"
+	case integers == "i8mm", integers == "dotprod":
+		return "dotprod"
 	}
 	return chosen.name
 }

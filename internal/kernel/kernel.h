@@ -31,6 +31,7 @@ typedef struct {
 	uint64_t (*peak_read)(const uint8_t *b, int64_t n);
 } facet_bodies;
 
-extern const facet_bodies facet_avx512, facet_avx2;
+extern const facet_bodies facet_avx512, facet_avx2; // amd64
+extern const facet_bodies facet_neon;			 // arm64
 
 #endif

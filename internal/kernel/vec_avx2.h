@@ -1,5 +1,6 @@
 // Sixteen float32 in two AVX2 registers. Each function rounds as its namesake in
 // vec_avx512.h does, so that both sets give the same bits.
+#include "compiler.h"
 #include <immintrin.h>
 #include <stdint.h>
 #include <string.h>
@@ -105,13 +106,14 @@ INLINE __m256 vsum2(vec a, vec b) {
 	s = _mm256_add_ps(s, _mm256_permute_ps(s, 0x4e));
 	return _mm256_add_ps(s, _mm256_permute_ps(s, 0xb1));
 }
-INLINE __m128 vsum4(vec a, vec b, vec c, vec d) {
+INLINE quad vsum4(vec a, vec b, vec c, vec d) {
 	__m256 s = vsum2(a, b), t = vsum2(c, d);
 	__m128 ab = _mm_unpacklo_ps(_mm256_castps256_ps128(s), _mm256_extractf128_ps(s, 1));
 	__m128 cd = _mm_unpacklo_ps(_mm256_castps256_ps128(t), _mm256_extractf128_ps(t, 1));
 	return _mm_movelh_ps(ab, cd);
 }
 INLINE float vsum(vec a) { return _mm_cvtss_f32(_mm256_castps256_ps128(vsum2(a, a))); }
+INLINE float root(float a) { return _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(a))); }
 INLINE float vmax_all(vec a) {
 	__m256 m = _mm256_max_ps(a.l, a.h);
 	m = _mm256_max_ps(m, _mm256_permute2f128_ps(m, m, 1));

@@ -1,6 +1,8 @@
 // Sixteen float32 as AVX-512 sees them. See vec_avx2.h for the same in AVX2.
+#include "compiler.h"
 #include <immintrin.h>
 #include <stdint.h>
+#include <string.h>
 
 #define TARGET __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c")))
 #define INLINE static inline __attribute__((always_inline)) TARGET
@@ -52,7 +54,7 @@ INLINE vec vload_f16(const void *p) { return _mm512_cvtph_ps(_mm256_loadu_si256(
 INLINE vec vload_f16_n(const void *p, int64_t n) { return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(mask(n), p)); }
 
 // vsum4 adds up each vector: in halves, element i to i + 8, i + 4, i + 2, i + 1.
-INLINE __m128 vsum4(vec a, vec b, vec c, vec d) {
+INLINE quad vsum4(vec a, vec b, vec c, vec d) {
 	vec ab = vadd(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));
 	vec cd = vadd(_mm512_shuffle_f32x4(c, d, 0x44), _mm512_shuffle_f32x4(c, d, 0xee));
 	vec s = vadd(_mm512_shuffle_f32x4(ab, cd, 0x88), _mm512_shuffle_f32x4(ab, cd, 0xdd)); // a, b, c, d: 4 each
@@ -61,5 +63,6 @@ INLINE __m128 vsum4(vec a, vec b, vec c, vec d) {
 	const __m512i firsts = _mm512_setr_epi32(0, 4, 8, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
 	return _mm512_castps512_ps128(_mm512_permutexvar_ps(firsts, s));
 }
-INLINE float vsum(vec a) { return _mm_cvtss_f32(vsum4(a, a, a, a)); }
+INLINE float vsum(vec a) { return vsum4(a, a, a, a)[0]; }
+INLINE float root(float a) { return _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(a))); }
 INLINE float vmax_all(vec a) { return _mm512_reduce_max_ps(a); }

@@ -1,4 +1,4 @@
-//go:build cgo && !purego
+//go:build cgo && !purego && (amd64 || (arm64 && (linux || darwin)))
 
 package kernel
 
@@ -20,20 +20,6 @@ package kernel
 // #cgo noescape peak_int8
 // #cgo nocallback peak_int8
 import "C"
-
-import "golang.org/x/sys/cpu"
-
-// int8Sets lists the integer bodies that this CPU can run, best first.
-func int8Sets() []*int8Bodies {
-	list := []*int8Bodies{&portableInt8}
-	if cpu.X86.HasAVX2 && cpu.X86.HasFMA {
-		list = append([]*int8Bodies{int8InC("avx2", &C.facet_int8_avx2)}, list...)
-		if cpu.X86.HasAVX512F && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512VL && cpu.X86.HasAVX512DQ && cpu.X86.HasAVX512VNNI {
-			list = append([]*int8Bodies{int8InC("vnni", &C.facet_int8_vnni)}, list...)
-		}
-	}
-	return list
-}
 
 // int8InC wraps a table of C functions.
 func int8InC(name string, b *C.facet_int8) *int8Bodies {

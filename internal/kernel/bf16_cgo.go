@@ -1,4 +1,4 @@
-//go:build cgo && !purego
+//go:build cgo && !purego && (amd64 || (arm64 && (linux || darwin)))
 
 package kernel
 
@@ -53,26 +53,7 @@ package kernel
 // #cgo nocallback bf16_peak
 import "C"
 
-import (
-	"unsafe"
-
-	"golang.org/x/sys/cpu"
-)
-
-// bf16Sets lists the bodies that this CPU can run, best first.
-func bf16Sets() []*bf16Bodies {
-	list := []*bf16Bodies{&portableBF16}
-	if cpu.X86.HasAVX2 && cpu.X86.HasFMA {
-		list = append([]*bf16Bodies{bf16InC("avx2", &C.facet_bf16_avx2)}, list...)
-		if cpu.X86.HasAVX512F && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512VL && cpu.X86.HasAVX512DQ {
-			list = append([]*bf16Bodies{bf16InC("avx512", &C.facet_bf16_avx512)}, list...)
-			if cpu.X86.HasAVX512BF16 {
-				list = append([]*bf16Bodies{bf16InC("avx512bf16", &C.facet_bf16_dot)}, list...)
-			}
-		}
-	}
-	return list
-}
+import "unsafe"
 
 // bf16InC wraps a table of C functions. Pages go one by one: C must not be shown
 // memory of Go's that holds pointers.

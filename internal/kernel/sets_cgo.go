@@ -1,4 +1,4 @@
-//go:build cgo && !purego
+//go:build cgo && !purego && (amd64 || (arm64 && (linux || darwin)))
 
 package kernel
 
@@ -66,24 +66,7 @@ package kernel
 // #cgo nocallback peak_read
 import "C"
 
-import (
-	"unsafe"
-
-	"golang.org/x/sys/cpu"
-)
-
-// sets lists the bodies that this CPU can run, best first.
-func sets() []*bodies {
-	list := []*bodies{&portable}
-	// Every CPU with AVX2 and FMA converts binary16 (F16C), which has no flag of its own here.
-	if cpu.X86.HasAVX2 && cpu.X86.HasFMA {
-		list = append([]*bodies{inC("avx2", &C.facet_avx2)}, list...)
-		if cpu.X86.HasAVX512F && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512VL && cpu.X86.HasAVX512DQ {
-			list = append([]*bodies{inC("avx512", &C.facet_avx512)}, list...)
-		}
-	}
-	return list
-}
+import "unsafe"
 
 // inC wraps a table of C functions. A call costs some 25 ns, less than the shortest
 // slices that matter take in Go.
