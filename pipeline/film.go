@@ -17,7 +17,7 @@ const (
 	sceneWindow = 30.0 // seconds
 	sceneFrames = 32
 	// leastScene is the shortest scene that is asked about by itself.
-	leastScene = time.Second
+	leastScene = time.Second / 2
 )
 
 // watch sends a part for each scene of a film and, where its speech is wanted, for each
@@ -25,7 +25,7 @@ const (
 func (r *run) watch(ctx context.Context, w *work, item Item, send sender) error {
 	clip, err := video.Open(ctx, item.Path, r.Video)
 	if err != nil {
-		return unnamed(err, item.Path)
+		return Unnamed(err, item.Path)
 	}
 	defer clip.Close()
 	o, info := w.options, clip.Info()
@@ -41,7 +41,7 @@ func (r *run) watch(ctx context.Context, w *work, item Item, send sender) error 
 	}
 	index, err := clip.Index(ctx, number)
 	if err != nil {
-		return unnamed(err, item.Path)
+		return Unnamed(err, item.Path)
 	}
 	plan := video.PlanOptions{
 		Frames: cmp.Or(o.Frames, sceneFrames), Window: time.Duration(cmp.Or(o.Window, sceneWindow) * float64(time.Second)),
@@ -49,7 +49,7 @@ func (r *run) watch(ctx context.Context, w *work, item Item, send sender) error 
 	}
 	if o.Scene > 0 {
 		if plan.Cuts, err = clip.Cuts(ctx, number, o.Scene); err != nil {
-			return unnamed(err, item.Path)
+			return Unnamed(err, item.Path)
 		}
 	}
 	budget := cmp.Or(w.plan.Budget, r.specs.videoBudget)
@@ -66,7 +66,7 @@ func (r *run) watch(ctx context.Context, w *work, item Item, send sender) error 
 		f := film{}
 		for frame, err := range clip.Frames(ctx, number, index.TicksOf(window.Frames)) {
 			if err != nil {
-				return unnamed(err, item.Path)
+				return Unnamed(err, item.Path)
 			}
 			patches, as, err := vision.Prepare(frame.Image, *r.specs.vision, budget)
 			if err != nil {
@@ -116,12 +116,12 @@ func (r *run) speech(ctx context.Context, w *work, item Item, h *job.Heard, send
 	if err := r.specs.takes(job.Sound); err != nil {
 		return nil, err
 	}
-	rec, err := r.openSound(ctx, item.Path, 0)
+	rec, err := OpenSound(ctx, item.Path, 0, r.Video)
 	if err != nil {
 		return nil, err
 	}
-	defer rec.close()
-	*h = job.Heard{SampleRate: rec.Info().SampleRate, Channels: rec.Info().Channels, AudioTrack: rec.track}
+	defer rec.Close()
+	*h = job.Heard{SampleRate: rec.Info().SampleRate, Channels: rec.Info().Channels, AudioTrack: rec.Track}
 	plan, err := job.Transcribe.Plan(job.Options{Language: w.options.Language, Listening: w.options.Listening}, r.checkpoint, job.Sound)
 	if err != nil {
 		return nil, err

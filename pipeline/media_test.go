@@ -209,11 +209,8 @@ func TestTranscribeTruncated(t *testing.T) {
 // needMedia skips a test where facet-media is not built.
 func needMedia(t *testing.T) video.Options {
 	t.Helper()
-	program, err := filepath.Abs("../bin/facet-media")
-	if err == nil {
-		_, err = os.Stat(program)
-	}
-	if err != nil {
+	program := fixtures.Path("../bin/facet-media")
+	if _, err := os.Stat(program); err != nil {
 		t.Skip("facet-media is not built: make build")
 	}
 	return video.Options{Program: program}

@@ -16,16 +16,19 @@ import (
 	"facet/video"
 )
 
-// recording is the open sound of a file.
-type recording struct {
+// Recording is the open sound of a file.
+type Recording struct {
 	audio.Stream
-	track int // from 1
+	Track int // from 1
 	close func() error
 }
 
-// openSound opens a track of sound, from 1 or 0 for the one that a player plays. WAV is read
+// Close closes the file and ends its decoder.
+func (r *Recording) Close() error { return r.close() }
+
+// OpenSound opens a track of sound, from 1 or 0 for the one that a player plays. WAV is read
 // here, and everything else by FFmpeg in a process of its own. Errors do not name the path.
-func (r *run) openSound(ctx context.Context, path string, track int) (*recording, error) {
+func OpenSound(ctx context.Context, path string, track int, o video.Options) (*Recording, error) {
 	f, err := openRegular(path)
 	if err != nil {
 		return nil, err
@@ -39,26 +42,29 @@ func (r *run) openSound(ctx context.Context, path string, track int) (*recording
 		s, err := audio.Open(path, f)
 		var unsupported audio.UnsupportedError
 		if err == nil {
-			return &recording{s, 1, f.Close}, nil
+			return &Recording{s, 1, f.Close}, nil
 		}
 		if !errors.As(err, &unsupported) {
 			f.Close()
-			return nil, unnamed(err, path)
+			return nil, Unnamed(err, path)
 		}
 	}
 	f.Close()
-	s, err := video.OpenSound(ctx, path, track-1, r.Video)
+	s, err := video.OpenSound(ctx, path, track-1, o)
 	if err != nil {
-		return nil, unnamed(err, path)
+		return nil, Unnamed(err, path)
 	}
-	return &recording{newTrack(s), max(1, track), s.Close}, nil
+	return &Recording{audio.Watch(newTrack(s)), max(1, track), s.Close}, nil
 }
 
 // sniffed is how many bytes of a file tell what it is.
 const sniffed = 64
 
-// unnamed takes the path out of an error's text: the caller knows it.
-func unnamed(err error, path string) error {
+// Unnamed takes the path out of an error's text, for a caller that names it.
+func Unnamed(err error, path string) error {
+	if e := bare(err); e != err {
+		return e
+	}
 	text := err.Error()
 	if short := strings.Replace(text, path+": ", "", 1); short != text {
 		return errors.New(short)
@@ -118,12 +124,12 @@ func (t *track) Warnings() []string { return t.s.Warnings() }
 // listen sends a part for each piece of a recording.
 func (r *run) listen(ctx context.Context, w *work, item Item, send sender) error {
 	o := w.options
-	rec, err := r.openSound(ctx, item.Path, o.Track)
+	rec, err := OpenSound(ctx, item.Path, o.Track, r.Video)
 	if err != nil {
 		return err
 	}
-	defer rec.close()
-	h := &job.Heard{SampleRate: rec.Info().SampleRate, Channels: rec.Info().Channels, AudioTrack: rec.track}
+	defer rec.Close()
+	h := &job.Heard{SampleRate: rec.Info().SampleRate, Channels: rec.Info().Channels, AudioTrack: rec.Track}
 	w.record.Effective.Heard = h
 	var heard job.Heard // what is known at the end; w belongs to others once a part is sent
 	cut := audio.Segments(time.Duration(cmp.Or(o.Segment, longestPiece)) * time.Second)
@@ -152,7 +158,7 @@ var errStopped = errors.New("stopped")
 
 // pieces sends a part for each piece of a recording and counts them in h. A recording that
 // breaks off after some of them is a warning: what was heard is worth keeping.
-func (r *run) pieces(w *work, rec *recording, cut audio.Cut, prompt string, h *job.Heard, send sender) (warnings []string, err error) {
+func (r *run) pieces(w *work, rec *Recording, cut audio.Cut, prompt string, h *job.Heard, send sender) (warnings []string, err error) {
 	channels, err := audio.ParseChannels(cmp.Or(w.options.Channels, "mix"))
 	if err != nil {
 		return nil, err
@@ -162,9 +168,9 @@ func (r *run) pieces(w *work, rec *recording, cut audio.Cut, prompt string, h *j
 	for piece, err := range audio.Pieces(rec, r.specs.audio.SampleRate, channels, cut) {
 		if err != nil {
 			if h.Pieces == 0 {
-				return nil, unnamed(err, w.record.Source.Path)
+				return nil, Unnamed(err, w.record.Source.Path)
 			}
-			warnings = append(warnings, fmt.Sprintf("the recording breaks off at %s: %v", job.Clock(clock()), unnamed(err, w.record.Source.Path)))
+			warnings = append(warnings, fmt.Sprintf("the recording breaks off at %s: %v", job.Clock(clock()), Unnamed(err, w.record.Source.Path)))
 			break
 		}
 		span := piece.Heard

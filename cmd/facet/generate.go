@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,23 +12,26 @@ import (
 	"facet/model"
 	"facet/model/chat"
 	"facet/model/tokenizer"
-	"facet/pipeline"
 	"facet/pipeline/job"
 	"facet/pipeline/sink"
-	"facet/vision"
 )
 
 // generateCommand answers one prompt.
 type generateCommand struct {
 	Prompt string `arg:"" optional:"" help:"The prompt; @FILE reads it from a file, - from standard input."`
 	modelFlags
-	Raw         bool     `help:"Use the prompt as it stands: control tokens count, nothing is added, <|image|> marks the place of each --image."`
+	Raw         bool     `help:"Use the prompt as it stands: control tokens count, nothing is added, <|image|>, <|audio|> and <|video|> mark the places of media."`
 	System      string   `help:"System instruction." placeholder:"TEXT"`
 	Thinking    bool     `help:"Let the model think first; its thoughts go to standard error."`
 	Tools       string   `help:"JSON file with the functions the model may call, in OpenAI's form." placeholder:"FILE"`
 	Messages    string   `help:"JSON file with a conversation in OpenAI's form, in place of a prompt." placeholder:"FILE"`
 	Image       []string `help:"Image; may be given several times." placeholder:"FILE" sep:"none"`
+	Audio       []string `help:"Recording, of which the model hears the first 30 seconds; may be given several times." placeholder:"FILE" sep:"none"`
+	Video       []string `help:"Video, of which frames are looked at; may be given several times." placeholder:"FILE" sep:"none"`
 	Budget      int      `help:"Soft tokens for an image: 70, 140, 280, 560 or 1120. Default: the checkpoint's." placeholder:"N"`
+	Frames      int      `help:"Frames of a video, evenly spread. Default: 32." placeholder:"N"`
+	FPS         float64  `name:"fps" help:"Frames of a video each second, in place of --frames." placeholder:"N"`
+	VideoBudget int      `help:"Soft tokens for a frame. Default: the checkpoint's." placeholder:"N"`
 	MaxTokens   int      `help:"Bound of the reply, in tokens." default:"1024"`
 	Temperature *float32 `help:"0 takes the likeliest token each time. Default: what generation_config.json says." placeholder:"T"`
 	TopK        *int     `help:"Draw from the K likeliest tokens." placeholder:"K"`
@@ -75,7 +77,7 @@ func (c *generateCommand) Run(ctx context.Context, s *streams) error {
 		return err
 	}
 	defer m.Close()
-	prompt, spans, err := c.prompt(m, text, conversation)
+	prompt, spans, err := c.prompt(ctx, s, m, text, conversation)
 	if err != nil {
 		return err
 	}
@@ -131,8 +133,14 @@ func (c *generateCommand) check() error {
 		return usageError("--top-p must be above 0 and at most 1")
 	case c.MinP != nil && !(*c.MinP >= 0 && *c.MinP <= 1):
 		return usageError("--min-p must be from 0 to 1")
+	case c.Frames < 0 || c.Frames > mostFrames:
+		return usageError(fmt.Sprintf("--frames must be from 1 to %d", mostFrames))
+	case c.FPS < 0 || c.FPS > 0 && c.Frames > 0:
+		return usageError("--fps must be above 0, and excludes --frames")
 	case c.Budget != 0:
 		return checkBudget("--budget", c.Budget)
+	case c.VideoBudget != 0:
+		return checkBudget("--video-budget", c.VideoBudget)
 	}
 	return nil
 }
@@ -169,11 +177,18 @@ func (c *generateCommand) conversation(ctx context.Context, text string) (conver
 		if c.System != "" {
 			conversation.Messages = append(conversation.Messages, chat.Message{Role: chat.System, Content: []chat.Part{{Text: c.System}}})
 		}
-		user := chat.Message{Role: chat.User, List: len(c.Image) > 0}
+		// What is seen stands before the text and what is heard after it, as in Google's examples.
+		user := chat.Message{Role: chat.User, List: len(c.Image)+len(c.Audio)+len(c.Video) > 0}
 		for range c.Image {
 			user.Content = append(user.Content, chat.Part{Kind: chat.PartImage})
 		}
+		for range c.Video {
+			user.Content = append(user.Content, chat.Part{Kind: chat.PartVideo})
+		}
 		user.Content = append(user.Content, chat.Part{Text: text})
+		for range c.Audio {
+			user.Content = append(user.Content, chat.Part{Kind: chat.PartAudio})
+		}
 		conversation.Messages = append(conversation.Messages, user)
 	}
 	if c.Tools != "" {
@@ -194,138 +209,62 @@ func (c *generateCommand) conversation(ctx context.Context, text string) (conver
 	return conversation, nil
 }
 
-// prompt reads and encodes the images and builds the prompt. A conversation's spans are
+// prompt reads and encodes the media and builds the prompt. A conversation's spans are
 // returned as well, nil for other prompts.
-func (c *generateCommand) prompt(m *model.Model, text string, conversation chat.Conversation) (*model.Prompt, []chat.Span, error) {
+func (c *generateCommand) prompt(ctx context.Context, s *streams, m *model.Model, text string, conversation chat.Conversation) (*model.Prompt, []chat.Span, error) {
+	files := map[chat.PartKind][]string{chat.PartImage: c.Image, chat.PartAudio: c.Audio, chat.PartVideo: c.Video}
 	if c.Raw {
-		if n := strings.Count(text, "<|image|>"); n != len(c.Image) {
-			return nil, nil, usageError(fmt.Sprintf("the prompt has %d places for %d images: <|image|> marks one", n, len(c.Image)))
+		for _, k := range mediaKinds {
+			if n := strings.Count(text, k.mark); n != len(files[k.kind]) {
+				return nil, nil, usageError(fmt.Sprintf("the prompt has %d places for %d %s: %s marks one", n, len(files[k.kind]), k.name, k.mark))
+			}
 		}
 	}
+	l := mediaLoader{ctx: ctx, s: s, m: m, c: c}
 	if c.Raw || !m.HasChat() {
-		var images [][]byte
-		for _, path := range c.Image {
-			data, err := readImage(path)
-			if err != nil {
-				return nil, nil, err
+		for _, k := range mediaKinds {
+			for _, path := range files[k.kind] {
+				if err := l.load(k.kind, path); err != nil {
+					return nil, nil, err
+				}
 			}
-			images = append(images, data)
-		}
-		soft, err := c.encode(m, images, c.Image)
-		if err != nil {
-			return nil, nil, err
 		}
 		if c.Raw {
-			prompt, err := m.RawPrompt(text, model.Media{Images: soft})
+			prompt, err := m.RawPrompt(text, l.media)
 			return prompt, nil, err
 		}
 		if c.Messages != "" || c.System != "" || c.Thinking || c.Tools != "" {
 			return nil, nil, fmt.Errorf("%s: this checkpoint has no chat template: it continues a text and knows no conversation", m.Path())
 		}
-		prompt, err := m.CompletionPrompt(text, model.Media{Images: soft})
+		prompt, err := m.CompletionPrompt(text, l.media)
 		return prompt, nil, err
 	}
 	spans, err := chat.Render(conversation, chat.Options{Template: m.Template(), Thinking: c.Thinking, GenerationPrompt: true})
 	if err != nil {
 		return nil, nil, err
 	}
-	images, names, err := c.media(spans)
-	if err != nil {
-		return nil, nil, err
-	}
-	soft, err := c.encode(m, images, names)
-	if err != nil {
-		return nil, nil, err
-	}
-	prompt, err := m.ChatPrompt(spans, model.Media{Images: soft})
-	return prompt, spans, err
-}
-
-// media reads the images of a conversation, in order. A part without a source takes
-// the next --image.
-func (c *generateCommand) media(spans []chat.Span) (images [][]byte, names []string, err error) {
-	files := c.Image
 	for _, span := range spans {
 		if span.Media == nil {
 			continue
 		}
-		source := span.Media.Source
-		switch {
-		case span.Media.Kind != chat.PartImage:
-			return nil, nil, fmt.Errorf("%s in the conversation: sound and video are not supported yet", span.Media.Kind)
-		case source == "" && len(files) == 0:
-			return nil, nil, usageError("the conversation has more images than --image gives")
-		case source == "":
-			source, files = files[0], files[1:]
+		kind, source := span.Media.Kind, span.Media.Source
+		if source == "" { // takes the next file of its kind
+			if len(files[kind]) == 0 {
+				return nil, nil, usageError(fmt.Sprintf("the conversation has more %s than --%s gives", nameOf(kind), kind))
+			}
+			source, files[kind] = files[kind][0], files[kind][1:]
 		}
-		data, name, err := readSource(source)
-		if err != nil {
+		if err := l.load(kind, source); err != nil {
 			return nil, nil, err
 		}
-		images, names = append(images, data), append(names, name)
 	}
-	if len(files) > 0 {
-		return nil, nil, usageError("more --image files than places for them in the conversation")
-	}
-	return images, names, nil
-}
-
-// readSource reads an image from a file or a data URL. Nothing is fetched from the network.
-func readSource(source string) (data []byte, name string, err error) {
-	if rest, ok := strings.CutPrefix(source, "data:"); ok {
-		name = "a data URL in the conversation"
-		head, body, ok := strings.Cut(rest, ",")
-		if !ok || !strings.HasSuffix(head, ";base64") {
-			return nil, name, fmt.Errorf("%s: not in base64", name)
+	for _, k := range mediaKinds {
+		if len(files[k.kind]) > 0 {
+			return nil, nil, usageError(fmt.Sprintf("more --%s files than places for them in the conversation", k.kind))
 		}
-		if data, err = base64.StdEncoding.DecodeString(body); err != nil {
-			err = fmt.Errorf("%s: %w", name, err)
-		}
-		return data, name, err
 	}
-	if path, ok := strings.CutPrefix(source, "file://"); ok {
-		source = path
-	} else if scheme, _, ok := strings.Cut(source, "://"); ok {
-		return nil, source, fmt.Errorf("%s: %s addresses are not fetched: give a file", source, scheme)
-	}
-	data, err = readImage(source)
-	return data, source, err
-}
-
-func readImage(path string) ([]byte, error) {
-	data, err := pipeline.ReadFile(path, vision.DefaultLimits.Bytes)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return data, nil
-}
-
-// encode turns images into soft tokens.
-func (c *generateCommand) encode(m *model.Model, images [][]byte, names []string) ([]*model.SoftTokens, error) {
-	if len(images) == 0 {
-		return nil, nil
-	}
-	spec, ok := m.Spec()
-	if !ok {
-		return nil, fmt.Errorf("%s: this checkpoint takes no images", m.Path())
-	}
-	budget := c.Budget
-	if budget == 0 {
-		budget = m.Budget()
-	}
-	var patches []*vision.Patches
-	for i, data := range images {
-		img, err := vision.Decode(data, vision.DecodeOptions{Limits: vision.DefaultLimits})
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", names[i], err)
-		}
-		p, _, err := vision.Prepare(img, spec, budget)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", names[i], err)
-		}
-		patches = append(patches, p)
-	}
-	return m.EncodeImages(patches)
+	prompt, err := m.ChatPrompt(spans, l.media)
+	return prompt, spans, err
 }
 
 // sampling is what generation_config.json says, changed by the flags.

@@ -22,6 +22,8 @@ type inspectCommand struct {
 	Tokens  inspectTokens  `cmd:"" help:"Read text on standard input; print its token ids and what they decode to."`
 	Chat    inspectChat    `cmd:"" help:"Read a conversation on standard input, as OpenAI's API takes it; print the text the model sees."`
 	Image   inspectImage   `cmd:"" help:"What an image becomes at a budget: size and soft tokens."`
+	Audio   inspectAudio   `cmd:"" help:"What a recording becomes: pieces, times and soft tokens."`
+	Video   inspectVideo   `cmd:"" help:"What a video becomes: tracks, scenes, frames and soft tokens."`
 	Memory  inspectMemory  `cmd:"" help:"The memory that weights, caches and activations will take."`
 }
 
@@ -239,9 +241,9 @@ func (c *inspectImage) Run(s *streams) error {
 	if err := checkBudget("--budget", c.Budget); err != nil {
 		return err
 	}
-	data, err := readImage(c.File)
+	data, err := pipeline.ReadFile(c.File, vision.DefaultLimits.Bytes)
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", c.File, err)
 	}
 	img, err := vision.Decode(data, vision.DecodeOptions{Limits: vision.DefaultLimits})
 	if err != nil {

@@ -41,13 +41,18 @@ func TestScripts(t *testing.T) {
 			e.Setenv("PAGES", fixtures.Path("nano/heldout"))
 			e.Setenv("GOLDEN", fixtures.Path("golden"))
 			e.Setenv("TINY", fixtures.Path("golden/checkpoints"))
+			e.Setenv("MEDIA", fixtures.Path("video"))
 			e.Setenv("FACET_MODEL", fixtures.Path("nano"))
+			e.Setenv("FACET_MEDIA", fixtures.Path("../bin/facet-media"))
 			return nil
 		},
 		Condition: func(name string) (bool, error) {
 			switch name {
 			case "root": // reads what permissions forbid
 				return os.Geteuid() == 0, nil
+			case "media": // facet-media is built
+				_, err := os.Stat(fixtures.Path("../bin/facet-media"))
+				return err == nil, nil
 			case "portable": // kernels, which are slow
 				return kernel.Name() == "portable", nil
 			}

@@ -1,0 +1,238 @@
+package main
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"facet/audio"
+	"facet/model"
+	"facet/model/chat"
+	"facet/pipeline"
+	"facet/video"
+	"facet/vision"
+)
+
+// mediaKinds are what a prompt may be about besides text.
+var mediaKinds = []struct {
+	kind chat.PartKind
+	name string // of several
+	mark string // its place in a raw prompt
+}{
+	{chat.PartImage, "images", "<|image|>"},
+	{chat.PartAudio, "recordings", "<|audio|>"},
+	{chat.PartVideo, "videos", "<|video|>"},
+}
+
+func nameOf(kind chat.PartKind) string {
+	for _, k := range mediaKinds {
+		if k.kind == kind {
+			return k.name
+		}
+	}
+	return kind.String()
+}
+
+const (
+	// videoFrames is how many frames of a video the reference takes.
+	videoFrames = 32
+	mostFrames  = 4096
+)
+
+// mediaLoader reads and encodes the media of a prompt.
+type mediaLoader struct {
+	ctx   context.Context
+	s     *streams
+	m     *model.Model
+	c     *generateCommand
+	media model.Media
+}
+
+// load takes in one file, or a data URL. Nothing is fetched from the network.
+func (l *mediaLoader) load(kind chat.PartKind, source string) error {
+	path, done, err := localFile(source)
+	if err != nil {
+		return err
+	}
+	defer done()
+	name := source
+	if strings.HasPrefix(source, "data:") {
+		name = "a data URL in the conversation"
+	}
+	switch kind {
+	case chat.PartImage:
+		err = l.image(path)
+	case chat.PartAudio:
+		err = l.audio(path)
+	case chat.PartVideo:
+		err = l.video(path)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}
+
+// localFile is the path of a file that a source names. What a data URL holds is a temporary
+// file, which done takes away.
+func localFile(source string) (path string, done func(), err error) {
+	done = func() {}
+	if rest, ok := strings.CutPrefix(source, "data:"); ok {
+		const name = "a data URL in the conversation"
+		head, body, ok := strings.Cut(rest, ",")
+		if !ok || !strings.HasSuffix(head, ";base64") {
+			return "", done, fmt.Errorf("%s: not in base64", name)
+		}
+		data, err := base64.StdEncoding.DecodeString(body)
+		if err != nil {
+			return "", done, fmt.Errorf("%s: %w", name, err)
+		}
+		dir, err := os.MkdirTemp("", "facet")
+		if err != nil {
+			return "", done, err
+		}
+		path = filepath.Join(dir, "data")
+		return path, func() { os.RemoveAll(dir) }, os.WriteFile(path, data, 0o600)
+	}
+	if path, ok := strings.CutPrefix(source, "file://"); ok {
+		return path, done, nil
+	}
+	if scheme, _, ok := strings.Cut(source, "://"); ok {
+		return "", done, fmt.Errorf("%s: %s addresses are not fetched: give a file", source, scheme)
+	}
+	return source, done, nil
+}
+
+func (l *mediaLoader) image(path string) error {
+	spec, ok := l.m.Spec()
+	if !ok {
+		return fmt.Errorf("%s takes no images", l.m.Path())
+	}
+	data, err := pipeline.ReadFile(path, vision.DefaultLimits.Bytes)
+	if err != nil {
+		return err
+	}
+	img, err := vision.Decode(data, vision.DecodeOptions{Limits: vision.DefaultLimits})
+	if err != nil {
+		return err
+	}
+	budget := l.c.Budget
+	if budget == 0 {
+		budget = l.m.Budget()
+	}
+	p, _, err := vision.Prepare(img, spec, budget)
+	if err != nil {
+		return err
+	}
+	soft, err := l.m.EncodeImage(p)
+	l.media.Images = append(l.media.Images, soft)
+	return err
+}
+
+// audio hears as much of a recording as a model does at once, as the reference does.
+func (l *mediaLoader) audio(path string) error {
+	spec, ok := l.m.AudioSpec()
+	if !ok {
+		return fmt.Errorf("%s takes no sound", l.m.Path())
+	}
+	rec, err := pipeline.OpenSound(l.ctx, path, 0, video.Options{})
+	if err != nil {
+		return err
+	}
+	defer rec.Close()
+	pcm, more, err := audio.ReadMono(rec, spec.SampleRate, audio.Mix, spec.MaxSamples)
+	if err != nil {
+		return err
+	}
+	if more {
+		report(l.s.err, fmt.Errorf("%s: only the first %d seconds are heard: facet transcribe hears all", path, spec.MaxSamples/spec.SampleRate))
+	}
+	soft, err := l.m.EncodeAudio(audio.NewExtractor(spec).Mel(pcm))
+	l.media.Audio = append(l.media.Audio, soft)
+	return err
+}
+
+// video looks at the frames that the reference takes.
+func (l *mediaLoader) video(path string) error {
+	spec, ok := l.m.Spec()
+	if !ok {
+		return fmt.Errorf("%s takes no videos", l.m.Path())
+	}
+	clip, err := video.Open(l.ctx, path, video.Options{})
+	if err != nil {
+		return pipeline.Unnamed(err, path)
+	}
+	defer clip.Close()
+	frames, err := chooseFrames(l.ctx, clip, l.c.Frames, l.c.FPS)
+	if err != nil {
+		return pipeline.Unnamed(err, path)
+	}
+	budget := l.c.VideoBudget
+	if budget == 0 {
+		budget = l.m.VideoBudget()
+	}
+	var patches []*vision.Patches
+	for frame, err := range clip.Frames(l.ctx, frames.track, frames.ticks) {
+		if err != nil {
+			return pipeline.Unnamed(err, path)
+		}
+		p, _, err := vision.Prepare(frame.Image, spec, budget)
+		if err != nil {
+			return err
+		}
+		patches = append(patches, p)
+	}
+	for _, w := range clip.Warnings() {
+		report(l.s.err, fmt.Errorf("%s: %s", path, w))
+	}
+	soft, err := l.m.EncodeVideo(patches, frames.at)
+	l.media.Videos = append(l.media.Videos, soft)
+	return err
+}
+
+// chosenFrames are the frames of a video that the reference takes, and the times that it
+// tells the model: their numbers by the mean rate, not when they are shown.
+type chosenFrames struct {
+	track int
+	ticks []int64
+	at    []time.Duration
+}
+
+// chooseFrames takes n frames, or so many a second; 32 if neither is given.
+func chooseFrames(ctx context.Context, clip *video.Clip, n int, fps float64) (chosenFrames, error) {
+	info := clip.Info()
+	if len(info.Video) == 0 {
+		return chosenFrames{}, errors.New("there are no pictures in this file, only sound")
+	}
+	c := chosenFrames{track: info.DefaultVideo()}
+	index, err := clip.Index(ctx, c.track)
+	if err != nil {
+		return c, err
+	}
+	rate := info.Video[c.track].Rate.Float()
+	if !(rate > 0) {
+		rate = 24 // as the reference assumes
+	}
+	var places []int
+	switch {
+	case fps > 0:
+		places = video.SampleRate(len(index.Ticks), rate, fps)
+	case n > 0:
+		places = video.Sample(len(index.Ticks), n)
+	default:
+		places = video.Sample(len(index.Ticks), videoFrames)
+	}
+	if len(places) > mostFrames {
+		return c, fmt.Errorf("%d frames are more than %d: take fewer with --fps or --frames", len(places), mostFrames)
+	}
+	for _, p := range places {
+		c.at = append(c.at, time.Duration(float64(p)/rate*float64(time.Second)))
+	}
+	c.ticks = index.TicksOf(places)
+	return c, nil
+}
