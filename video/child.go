@@ -102,6 +102,7 @@ func start(file *os.File, o Options) (*child, error) {
 	}
 	c := &child{limit: o.Limits.orDefault()}
 	args := []string{
+		"-serve",
 		"-memory", strconv.FormatInt(c.limit.Memory, 10),
 		"-cpu", cmp.Or(c.limit.CPU, cpuLimit(info.Size())).String(),
 	}

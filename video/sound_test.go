@@ -63,6 +63,8 @@ func TestSoundIsOnTheClock(t *testing.T) {
 		{"beep.flac", 1, 2, 0.0051},
 		{"beep.wma", 1.03, 2, 0.011}, // nor has ASF for WMA's
 		{"cover.m4a", 1, 2, 0.011},
+		{"hole.mka", 1, 2, 0.0051},
+		{"overlap.mka", 0.9, 1.9, 0.0051},
 	} {
 		s := openSound(t, c.name, -1)
 		mono := readAll(t, s)

@@ -32,7 +32,12 @@ func run(args []string, in, out, errs *os.File) int {
 	memory := flags.Int64("memory", 1<<30, "most bytes of memory")
 	cpu := flags.Duration("cpu", 5*time.Minute, "most CPU time")
 	require := flags.Bool("require-sandbox", false, "end where the kernel cannot close files and sockets to this program")
+	serve := flags.Bool("serve", false, "descriptor 3 is the file, and requests come on standard input")
 	if flags.Parse(args) != nil {
+		return 2
+	}
+	if !*serve || flags.NArg() > 0 {
+		fmt.Fprintln(errs, "facet-media: facet starts this program to decode video and sound; it is no command for people")
 		return 2
 	}
 	fail := func(err error) int {
@@ -43,8 +48,7 @@ func run(args []string, in, out, errs *os.File) int {
 	file := os.NewFile(input, "input")
 	info, err := file.Stat()
 	if err != nil {
-		fmt.Fprintln(errs, "facet-media: it is started by facet, with the file to read as descriptor 3")
-		return 2
+		return fail(err)
 	}
 	overtime(errs)
 	report, err := sandbox.Apply(sandbox.Limits{Memory: *memory, CPU: *cpu, Files: openFiles})

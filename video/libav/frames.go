@@ -20,9 +20,6 @@ import (
 	"facet/video"
 )
 
-// farAhead is the number of frames that are read over rather than skipped by a seek, which in some containers reads as much.
-const farAhead = 64
-
 // Frames implements [video.Source].
 //
 // Wanted frames that follow the same keyframe are a group. Of a group the packets from the keyframe to the last wanted one, in
@@ -100,66 +97,29 @@ type feeder struct {
 
 // group decodes the frames at places, which ascend and follow the keyframe; nil means from the file's begin.
 func (f *feeder) group(key *keyframe, places []int) error {
+	// Pictures before a keyframe may be stored behind it, so the group before may have given this group's keyframe already.
+	if key != nil && !f.x.rough && !f.passed[key.shown] {
+		if err := f.begin(key); err != nil {
+			return err
+		}
+	}
 	need := map[int64]bool{}
 	for _, p := range places {
-		need[f.x.ticks[p]] = true
+		if tick := f.x.ticks[p]; !f.passed[tick] {
+			need[tick] = true
+		}
 	}
 	last := f.x.ticks[places[len(places)-1]]
-	waiting := false // for the keyframe
-	sought := false
-	if key != nil && !f.x.rough {
-		// Pictures before a keyframe may be stored behind it, so the group before may have got this group's keyframe.
-		waiting = !f.passed[key.shown]
-		if waiting && key.place-f.at > farAhead {
-			sought = f.seek(key)
-		}
-		f.at = key.place
-	}
-	for tick := range need {
-		if f.passed[tick] {
-			delete(need, tick)
-		}
-	}
-	for {
-		if !waiting && len(need) == 0 && !f.x.rough || f.out.done() {
-			return nil
-		}
+	for (f.x.rough || len(need) > 0) && !f.over && !f.out.done() {
 		if err := f.m.read(f.s); err == io.EOF {
 			f.over = true
 			return nil
 		} else if err != nil {
 			return err
 		}
-		p := f.m.packet
-		pts, dts, isKey := p.Pts(), p.Dts(), p.Flags().Has(astiav.PacketFlagKey)
-		if sought && usable(dts) && dts > key.decoded {
-			// The seek went too far. From the begin it is found.
-			p.Unref()
-			if err := f.m.rewind(f.s, f.x); err != nil {
-				return err
-			}
-			sought = false
-			continue
-		}
-		sought = false
-		if waiting && (!isKey || !usable(pts) || pts < key.shown) {
-			p.Unref()
-			continue
-		}
-		if waiting {
-			if err := f.flush(); err != nil {
-				p.Unref()
-				return err
-			}
-			waiting = false
-		}
-		err := f.send(p, f.skips && !f.wanted[pts])
-		p.Unref()
-		if err != nil {
+		pts, dts := f.m.packet.Pts(), f.m.packet.Dts()
+		if err := f.feed(); err != nil {
 			return err
-		}
-		if isKey {
-			f.passed[pts] = true
 		}
 		delete(need, pts)
 		// No packet is shown before it is decoded, so what is wanted cannot come any more.
@@ -167,6 +127,50 @@ func (f *feeder) group(key *keyframe, places []int) error {
 			return nil
 		}
 	}
+	return nil
+}
+
+// begin empties the decoder, finds a keyframe and gives the decoder that.
+func (f *feeder) begin(key *keyframe) error {
+	if err := f.flush(); err != nil {
+		return err
+	}
+	sought := key.place-f.at > f.m.farAhead && f.seek(key)
+	f.at = key.place
+	for {
+		err := f.m.read(f.s)
+		if err != nil && err != io.EOF {
+			return err
+		}
+		p := f.m.packet
+		here := err == nil && p.Flags().Has(astiav.PacketFlagKey) && usable(p.Pts()) && p.Pts() >= key.shown
+		switch {
+		case sought && (err == io.EOF || here && p.Pts() > key.shown):
+			// The seek went too far. From the begin on the keyframe is found.
+			p.Unref()
+			if err := f.m.rewind(f.s, f.x); err != nil {
+				return err
+			}
+			sought = false
+		case err == io.EOF:
+			f.over = true
+			return nil
+		case here:
+			return f.feed()
+		default:
+			p.Unref()
+		}
+	}
+}
+
+// feed gives the packet that was read to the decoder.
+func (f *feeder) feed() error {
+	p := f.m.packet
+	defer p.Unref()
+	if p.Flags().Has(astiav.PacketFlagKey) {
+		f.passed[p.Pts()] = true
+	}
+	return f.send(p, f.skips && !f.wanted[p.Pts()])
 }
 
 // seek goes to a keyframe, or somewhere before it, and reports whether it went.

@@ -60,6 +60,40 @@ func TestOrientation(t *testing.T) {
 	}
 }
 
+// pixels decodes the frames at ticks.
+func pixels(t *testing.T, m *Media, ticks []int64) (all [][]byte) {
+	t.Helper()
+	err := m.Frames(0, ticks, func(p video.Picture) error {
+		all = append(all, bytes.Clone(p.Pix))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// A frame is the same whether what lies before it was read over or skipped by a seek, forwards and back.
+func TestSeeking(t *testing.T) {
+	for _, name := range []string{"count.mp4", "opengop.mp4", "hevc.mp4", "edited.mp4", "vfr.mkv", "late.mkv", "count.webm", "late.ts", "scenes.mp4"} {
+		m := open(t, name)
+		ticks, _, _, err := m.Index(0, 1000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := pixels(t, m, ticks)
+		m.farAhead = 0
+		for i := range ticks {
+			from := i * 7 % len(ticks) // an order that jumps
+			got := pixels(t, m, []int64{ticks[from/3], ticks[from]})
+			if !bytes.Equal(got[0], want[from/3]) || !bytes.Equal(got[1], want[from]) {
+				t.Errorf("%s: frames %d and %d differ after a seek", name, from/3, from)
+			}
+		}
+		m.Close()
+	}
+}
+
 // round does everything once with a file.
 func round(t *testing.T, name string) {
 	m := open(t, name)

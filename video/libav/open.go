@@ -46,7 +46,9 @@ var codecs = []string{
 
 const (
 	maxStreams = 64
-	ioBuffer   = 64 << 10
+	// farAhead is the number of frames that are read over rather than skipped by a seek, which in some containers reads as much.
+	farAhead = 64
+	ioBuffer = 64 << 10
 	// How much is read to find out what a file holds: FFmpeg's own bounds, which others' files are made for.
 	probeBytes    = "5000000" // bytes
 	probeDuration = "5000000" // microseconds
@@ -75,6 +77,7 @@ type Media struct {
 	audio    []*astiav.Stream // of info.Audio
 	index    map[int]*index   // by video track
 	moved    bool             // something was read since the file was opened
+	farAhead int              // but for tests, farAhead
 }
 
 var _ video.Source = (*Media)(nil)
@@ -85,7 +88,7 @@ func Open(r io.ReaderAt, size int64, s video.Settings) (*Media, error) {
 		s.Threads = min(runtime.NumCPU(), 16) // more threads keep more frames
 	}
 	m := &Media{
-		settings: s, index: map[int]*index{}, input: &input{io.NewSectionReader(r, 0, size)},
+		settings: s, index: map[int]*index{}, farAhead: farAhead, input: &input{io.NewSectionReader(r, 0, size)},
 		packet: astiav.AllocPacket(), frame: astiav.AllocFrame(),
 	}
 	if err := m.open(); err != nil {
