@@ -10,6 +10,7 @@
 // For other programs:
 //
 //	vision           image files → upright pixels → patches
+//	video            films and compressed sound → timed frames, samples
 //	model            Gemma 4: patches and text in, tokens out
 //	model/tokenizer  text ↔ token ids
 //	model/chat       conversations ↔ the text the model was trained on
@@ -26,7 +27,10 @@
 //	internal/tensor   matrices, and the threads that share out their rows
 //	internal/golden   comparing with reference outputs
 //	internal/check    the reference cases of a folder, for facet check
+//	internal/sandbox  taking files, sockets and too much memory from a process
+//	video/libav       FFmpeg, behind the build tag libav
 //	cmd/facet         the program
+//	cmd/facet-media   the decoder child of facet, which alone is linked to FFmpeg
 //	fixtures          a small trained checkpoint, reference data, and what made them
 //
 // ARCHITECTURE.md follows one file through all of this. arch_test.go holds the order of
