@@ -26,7 +26,7 @@ func (m *Media) Cuts(track int, threshold float64, emit func(tick int64) error) 
 		return err
 	}
 	defer c.Free()
-	if err := m.rewind(s, m.index[track]); err != nil {
+	if err := m.start(s, m.index[track]); err != nil {
 		return err
 	}
 	g := &cutter{base: s.TimeBase(), threshold: threshold, emit: emit, out: astiav.AllocFrame()}
@@ -73,7 +73,7 @@ func (m *Media) Cuts(track int, threshold float64, emit func(tick int64) error) 
 		return video.FormatError("no frame could be decoded" + takeLog())
 	}
 	if bad > 0 {
-		m.settings.Note(fmt.Sprintf("%d packets of the pictures could not be decoded", bad))
+		m.settings.Note(fmt.Sprintf("packets of the pictures could not be decoded: %d", bad))
 	}
 	return nil
 }

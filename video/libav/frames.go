@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"strings"
 	"unsafe"
@@ -25,6 +26,8 @@ import (
 // Wanted frames that follow the same keyframe are a group. Of a group the packets from the keyframe to the last wanted one, in
 // the order of decoding, are all that a decoder needs. So each group is: find the keyframe, feed that far, drain, flush.
 // Frames between that nothing refers to are not decoded.
+//
+// Whoever asks for later frames next, as with a film's windows one by one, goes on where this call stopped.
 func (m *Media) Frames(track int, ticks []int64, emit func(video.Picture) error) error {
 	if len(ticks) == 0 {
 		return nil
@@ -33,44 +36,40 @@ func (m *Media) Frames(track int, ticks []int64, emit func(video.Picture) error)
 	if err != nil {
 		return err
 	}
-	s := m.video[track]
-	c, err := m.decoder(s)
-	if err != nil {
-		return err
-	}
-	defer c.Free()
-	// A decoder that begins at a keyframe which pictures before it refer to holds back the frames behind it for a while.
-	c.SetFlags(astiav.NewCodecContextFlags(astiav.CodecContextFlagOutputCorrupt))
-	if err := m.rewind(s, x); err != nil {
-		return err
-	}
-	f := &feeder{
-		m: m, s: s, c: c, x: x, at: -1, passed: map[int64]bool{}, wanted: map[int64]bool{}, skips: canSkip(s) && !x.rough,
-		out: picker{m: m, x: x, ticks: ticks, emit: emit, orientation: m.info.Video[track].Orientation},
-	}
-	defer f.out.free()
-	places := make([]int, len(ticks))
-	for i, t := range ticks {
-		places[i] = x.place(t)
-		f.wanted[x.ticks[places[i]]] = true
-	}
-	for len(places) > 0 && !f.over {
-		key, n := x.keyBefore(places[0]), 1
-		for n < len(places) && (x.rough || x.keyBefore(places[n]) == key) {
-			n++
-		}
-		if err := f.group(key, places[:n]); err != nil {
+	f := m.feeder
+	if f == nil || f.s != m.video[track] || !f.ahead(ticks[0]) {
+		if f, err = m.newFeeder(track, x); err != nil {
 			return err
 		}
-		places = places[n:]
 	}
-	if err := f.drain(); err != nil {
+	m.feeder = nil // unless all goes well
+	if err := f.run(ticks, emit); err != nil {
+		f.free()
 		return err
 	}
 	if f.bad > 0 {
-		m.settings.Note(fmt.Sprintf("%d packets of the pictures could not be decoded", f.bad))
+		m.settings.Note(fmt.Sprintf("packets of the pictures could not be decoded: %d", f.bad))
 	}
-	return f.out.finish()
+	m.feeder = f
+	return nil
+}
+
+// newFeeder opens a decoder at the file's begin.
+func (m *Media) newFeeder(track int, x *index) (*feeder, error) {
+	s := m.video[track]
+	if err := m.start(s, x); err != nil {
+		return nil, err
+	}
+	c, err := m.decoder(s)
+	if err != nil {
+		return nil, err
+	}
+	// A decoder that begins at a keyframe which pictures before it refer to holds back the frames behind it for a while.
+	c.SetFlags(astiav.NewCodecContextFlags(astiav.CodecContextFlagOutputCorrupt))
+	return &feeder{
+		m: m, s: s, c: c, x: x, at: -1, passed: map[int64]bool{}, early: map[int64]bool{}, skips: canSkip(s) && !x.rough,
+		out: picker{x: x, most: m.settings.Pixels, orientation: m.info.Video[track].Orientation},
+	}, nil
 }
 
 // canSkip reports whether a decoder's choice of frames that no other needs is sound, and where it brings anything.
@@ -86,13 +85,78 @@ type feeder struct {
 	c      *astiav.CodecContext
 	x      *index
 	out    picker
-	wanted map[int64]bool // ticks, of all groups
+	wanted map[int64]bool // ticks, of all groups of this run
+	until  int64          // the last of them
+	early  map[int64]bool // ticks past that which the decoder has been given since it was flushed
 	skips  bool
 
 	at     int            // the place in the index of the last keyframe that a group began with; -1 before the first
 	passed map[int64]bool // keyframes that the decoder has been given since it was flushed
 	over   bool           // the file has ended
-	bad    int            // packets that could not be decoded
+	bad    int            // packets that could not be decoded, in this run
+
+	pts, dts int64 // of the packet that was fed last
+}
+
+// ahead reports whether the frame at a tick is still to come.
+func (f *feeder) ahead(tick int64) bool {
+	return !f.over && (f.out.last == nil || f.x.ticks[f.x.place(tick)] > f.out.tick)
+}
+
+func (f *feeder) free() {
+	f.c.Free()
+	f.out.free()
+}
+
+// run gives the frames at ticks.
+func (f *feeder) run(ticks []int64, emit func(video.Picture) error) error {
+	f.out.ticks, f.out.emit, f.wanted, f.bad = ticks, emit, map[int64]bool{}, 0
+	f.until = ticks[len(ticks)-1]
+	maps.DeleteFunc(f.early, func(tick int64, _ bool) bool { return tick <= f.out.tick })
+	places := make([]int, len(ticks))
+	for i, t := range ticks {
+		places[i] = f.x.place(t)
+		f.wanted[f.x.ticks[places[i]]] = true
+	}
+	if err := f.receive(); err != nil { // what the decoder had ready when the last call stopped
+		return err
+	}
+	for len(places) > 0 && !f.over {
+		key, n := f.x.keyBefore(places[0]), 1
+		for n < len(places) && (f.x.rough || f.x.keyBefore(places[n]) == key) {
+			n++
+		}
+		if err := f.group(key, places[:n]); err != nil {
+			return err
+		}
+		places = places[n:]
+	}
+	// The decoder holds some back. What follows brings them out, and need not be decoded again if it is wanted next.
+	for !f.over && !f.out.done() {
+		if err := f.next(); err != nil {
+			return err
+		}
+	}
+	if f.out.done() {
+		return nil
+	}
+	if err := f.drain(); err != nil {
+		return err
+	}
+	return f.out.finish()
+}
+
+// next reads a packet and gives it to the decoder, or finds the file's end.
+func (f *feeder) next() error {
+	err := f.m.read(f.s)
+	if err == io.EOF {
+		f.over = true
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return f.feed()
 }
 
 // group decodes the frames at places, which ascend and follow the keyframe; nil means from the file's begin.
@@ -105,25 +169,18 @@ func (f *feeder) group(key *keyframe, places []int) error {
 	}
 	need := map[int64]bool{}
 	for _, p := range places {
-		if tick := f.x.ticks[p]; !f.passed[tick] {
+		if tick := f.x.ticks[p]; !f.passed[tick] && !f.early[tick] {
 			need[tick] = true
 		}
 	}
 	last := f.x.ticks[places[len(places)-1]]
 	for (f.x.rough || len(need) > 0) && !f.over && !f.out.done() {
-		if err := f.m.read(f.s); err == io.EOF {
-			f.over = true
-			return nil
-		} else if err != nil {
+		if err := f.next(); err != nil {
 			return err
 		}
-		pts, dts := f.m.packet.Pts(), f.m.packet.Dts()
-		if err := f.feed(); err != nil {
-			return err
-		}
-		delete(need, pts)
+		delete(need, f.pts)
 		// No packet is shown before it is decoded, so what is wanted cannot come any more.
-		if !f.x.rough && usable(dts) && dts > last {
+		if !f.x.rough && usable(f.dts) && f.dts > last {
 			return nil
 		}
 	}
@@ -167,10 +224,15 @@ func (f *feeder) begin(key *keyframe) error {
 func (f *feeder) feed() error {
 	p := f.m.packet
 	defer p.Unref()
+	f.pts, f.dts = p.Pts(), p.Dts()
 	if p.Flags().Has(astiav.PacketFlagKey) {
-		f.passed[p.Pts()] = true
+		f.passed[f.pts] = true
 	}
-	return f.send(p, f.skips && !f.wanted[p.Pts()])
+	if f.pts > f.until { // the next run may want it
+		f.early[f.pts] = true
+		return f.send(p, false)
+	}
+	return f.send(p, f.skips && !f.wanted[f.pts])
 }
 
 // seek goes to a keyframe, or somewhere before it, and reports whether it went.
@@ -193,25 +255,28 @@ func (f *feeder) send(p *astiav.Packet, skip bool) error {
 			f.bad++
 		}
 	}
-	for {
+	return f.receive()
+}
+
+// receive takes the frames that are ready, as far as they are wanted.
+func (f *feeder) receive() error {
+	for !f.out.done() {
 		switch err := f.c.ReceiveFrame(f.m.frame); {
 		case errors.Is(err, astiav.ErrEagain), errors.Is(err, astiav.ErrEof):
 			return nil
 		case errors.Is(err, noMemory):
 			return tooGreedy
-		case err != nil:
+		case err != nil: // of one packet: the decoder goes on
 			f.bad++
-			if p == nil {
-				return nil
-			}
 			continue
 		}
-		if err := f.out.take(f.m.frame); err != nil {
-			f.m.frame.Unref()
+		err := f.out.take(f.m.frame)
+		f.m.frame.Unref()
+		if err != nil {
 			return err
 		}
-		f.m.frame.Unref()
 	}
+	return nil
 }
 
 // drain takes the frames that the decoder holds back.
@@ -224,6 +289,7 @@ func (f *feeder) flush() error {
 	}
 	C.facet_decoder_flush(context(f.c))
 	clear(f.passed)
+	clear(f.early)
 	return nil
 }
 
@@ -236,11 +302,11 @@ func boolInt(b bool) C.int {
 
 // picker gives the wanted ones of the frames that come in the order of showing.
 type picker struct {
-	m           *Media
 	x           *index
 	ticks       []int64 // still wanted
 	emit        func(video.Picture) error
-	orientation int // of the track
+	most        int64 // pixels of a frame
+	orientation int   // of the track
 
 	count  int           // of frames that came
 	last   *astiav.Frame // the latest frame that came, in case no other does
@@ -291,7 +357,7 @@ func (p *picker) give(n int) error {
 	if n == 0 {
 		return nil
 	}
-	picture, err := p.scaler.rgb(p.last, p.m.settings.Pixels)
+	picture, err := p.scaler.rgb(p.last, p.most)
 	if err != nil {
 		return err
 	}

@@ -53,7 +53,7 @@ func (m *Media) indexOf(track, most int) (*index, error) {
 }
 
 func (m *Media) readIndex(s *astiav.Stream, most int) (*index, error) {
-	if err := m.rewind(s, nil); err != nil {
+	if err := m.start(s, nil); err != nil {
 		return nil, err
 	}
 	type entry struct {

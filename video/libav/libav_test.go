@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -88,6 +89,58 @@ func TestSeeking(t *testing.T) {
 			got := pixels(t, m, []int64{ticks[from/3], ticks[from]})
 			if !bytes.Equal(got[0], want[from/3]) || !bytes.Equal(got[1], want[from]) {
 				t.Errorf("%s: frames %d and %d differ after a seek", name, from/3, from)
+			}
+		}
+		m.Close()
+	}
+}
+
+// counted counts what is read.
+type counted struct {
+	r io.ReaderAt
+	n int64
+}
+
+func (c *counted) ReadAt(p []byte, at int64) (int, error) {
+	n, err := c.r.ReadAt(p, at)
+	c.n += int64(n)
+	return n, err
+}
+
+// Frames that are asked for one after the other are those that come at once, and cost no more: the file is read for
+// the index, and once more.
+func TestOneAfterTheOther(t *testing.T) {
+	for _, name := range []string{"count.mp4", "opengop.mp4", "hevc.mp4", "vfr.mkv", "edited.mp4", "count.webm", "late.ts", "count.avi", "count.mpg"} {
+		b, err := os.ReadFile(fixtures.Path("video/" + name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := &counted{r: bytes.NewReader(b)}
+		m, err := Open(r, int64(len(b)), video.Settings{Threads: 2, Pixels: 1 << 20, Note: func(text string) { t.Error(name, text) }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ticks, _, _, err := m.Index(0, 1000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := pixels(t, m, ticks)
+		for _, step := range []int{1, 2, 5, 13} {
+			m.stop()
+			r.n = 0
+			for i := 0; i < len(ticks); i += step {
+				window := ticks[i:min(i+2, len(ticks))] // the first two of each step
+				if step == 1 {
+					window = window[:1]
+				}
+				for j, got := range pixels(t, m, window) {
+					if !bytes.Equal(got, want[i+j]) {
+						t.Errorf("%s in steps of %d: frame %d differs", name, step, i+j)
+					}
+				}
+			}
+			if most := 2*int64(len(b)) + 4*ioBuffer; r.n > most {
+				t.Errorf("%s in steps of %d: %d bytes are read of a file of %d", name, step, r.n, len(b))
 			}
 		}
 		m.Close()

@@ -77,6 +77,7 @@ type Media struct {
 	audio    []*astiav.Stream // of info.Audio
 	index    map[int]*index   // by video track
 	moved    bool             // something was read since the file was opened
+	feeder   *feeder          // where Frames may go on, or nil
 	farAhead int              // but for tests, farAhead
 }
 
@@ -100,6 +101,7 @@ func Open(r io.ReaderAt, size int64, s video.Settings) (*Media, error) {
 
 // Close frees everything.
 func (m *Media) Close() {
+	m.stop()
 	if m.format != nil {
 		m.format.CloseInput()
 	}
@@ -372,6 +374,19 @@ func (m *Media) decoder(s *astiav.Stream) (*astiav.CodecContext, error) {
 		return nil, video.FormatError("the decoder of " + p.CodecID().Name() + " does not open" + orElse(detail, ": "+err.Error()))
 	}
 	return c, nil
+}
+
+// start goes to the file's begin, for something else than what was under way; otherwise it is rewind.
+func (m *Media) start(s *astiav.Stream, x *index) error {
+	m.stop()
+	return m.rewind(s, x)
+}
+
+func (m *Media) stop() {
+	if m.feeder != nil {
+		m.feeder.free()
+		m.feeder = nil
+	}
 }
 
 // rewind goes to the file's begin and makes the demuxer pass over all streams but s, whose index x is, if it is known.

@@ -36,7 +36,7 @@ func (m *Media) Sound(track int, begin func(rate, channels int, start float64) e
 		return err
 	}
 	defer c.Free()
-	if err := m.rewind(s, nil); err != nil {
+	if err := m.start(s, nil); err != nil {
 		return err
 	}
 	l := &line{m: m, base: base(s.TimeBase()).Float(), begin: begin, emit: emit}
@@ -84,7 +84,7 @@ func (m *Media) Sound(track int, begin func(rate, channels int, start float64) e
 		return video.FormatError("no sound could be decoded" + takeLog())
 	}
 	if bad > 0 {
-		m.settings.Note(fmt.Sprintf("%d packets of the sound could not be decoded", bad))
+		m.settings.Note(fmt.Sprintf("packets of the sound could not be decoded: %d", bad))
 	}
 	return nil
 }
