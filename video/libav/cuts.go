@@ -10,7 +10,6 @@ import "C"
 import (
 	"errors"
 	"fmt"
-	"io"
 
 	"github.com/asticode/go-astiav"
 
@@ -31,45 +30,11 @@ func (m *Media) Cuts(track int, threshold float64, emit func(tick int64) error) 
 	}
 	g := &cutter{base: s.TimeBase(), threshold: threshold, emit: emit, out: astiav.AllocFrame()}
 	defer g.free()
-	bad, frames := 0, 0
-	for over := false; !over; {
-		var p *astiav.Packet
-		switch err := m.read(s); {
-		case err == io.EOF:
-			over = true
-		case err != nil:
-			return err
-		default:
-			p = m.packet
-		}
-		err := c.SendPacket(p)
-		if p != nil {
-			p.Unref()
-		}
-		if err != nil && !errors.Is(err, astiav.ErrEof) {
-			bad++
-		}
-		for {
-			err := c.ReceiveFrame(m.frame)
-			if errors.Is(err, astiav.ErrEagain) || errors.Is(err, astiav.ErrEof) {
-				break
-			}
-			if err != nil {
-				bad++
-				if over {
-					break
-				}
-				continue
-			}
-			frames++
-			err = g.add(m.frame)
-			m.frame.Unref()
-			if err != nil {
-				return err
-			}
-		}
+	bad, err := m.decode(s, c, g.add)
+	if err != nil {
+		return err
 	}
-	if frames == 0 {
+	if g.frames == 0 {
 		return video.FormatError("no frame could be decoded" + takeLog())
 	}
 	if bad > 0 {
@@ -88,6 +53,7 @@ type cutter struct {
 	in, sink              *astiav.FilterContext
 	width, height, format int
 	out                   *astiav.Frame
+	frames                int   // that came in
 	last                  int64 // tick of the last cut
 	some                  bool
 }
@@ -97,6 +63,7 @@ func (g *cutter) add(f *astiav.Frame) error {
 	if !usable(time) {
 		return nil
 	}
+	g.frames++
 	if w, h, format := f.Width(), f.Height(), int(f.PixelFormat()); g.graph == nil || w != g.width || h != g.height || format != g.format {
 		first := g.graph == nil
 		g.close()

@@ -260,7 +260,7 @@ func (f *feeder) send(p *astiav.Packet, skip bool) error {
 
 // receive takes the frames that are ready, as far as they are wanted.
 func (f *feeder) receive() error {
-	for !f.out.done() {
+	for failed := 0; !f.out.done() && failed < maxFailed; {
 		switch err := f.c.ReceiveFrame(f.m.frame); {
 		case errors.Is(err, astiav.ErrEagain), errors.Is(err, astiav.ErrEof):
 			return nil
@@ -268,6 +268,7 @@ func (f *feeder) receive() error {
 			return tooGreedy
 		case err != nil: // of one packet: the decoder goes on
 			f.bad++
+			failed++
 			continue
 		}
 		err := f.out.take(f.m.frame)

@@ -23,7 +23,7 @@ const (
 	// drift is how far the count of samples may depart from the container's times before it is set right, in seconds. Containers
 	// round times, to a millisecond for instance; nobody sees lips this late.
 	drift = 0.05
-	// maxGap is the longest silence that is put in for missing sound, in seconds. What claims more is broken.
+	// maxGap is the most silence that is put in for missing sound, in seconds in all. What claims more is broken.
 	maxGap = 24 * 3600
 )
 
@@ -40,45 +40,9 @@ func (m *Media) Sound(track int, begin func(rate, channels int, start float64) e
 		return err
 	}
 	l := &line{m: m, base: base(s.TimeBase()).Float(), begin: begin, emit: emit}
-	bad := 0
-	for over := false; !over; {
-		var p *astiav.Packet
-		switch err := m.read(s); {
-		case err == io.EOF:
-			over = true
-		case err != nil:
-			return err
-		default:
-			p = m.packet
-		}
-		err := c.SendPacket(p)
-		if p != nil {
-			p.Unref()
-		}
-		if err != nil && !errors.Is(err, astiav.ErrEof) {
-			bad++
-		}
-		for {
-			err := c.ReceiveFrame(m.frame)
-			if errors.Is(err, astiav.ErrEagain) || errors.Is(err, astiav.ErrEof) {
-				break
-			}
-			if errors.Is(err, noMemory) {
-				return tooGreedy
-			}
-			if err != nil {
-				bad++
-				if over {
-					break
-				}
-				continue
-			}
-			err = l.add(m.frame)
-			m.frame.Unref()
-			if err != nil {
-				return err
-			}
-		}
+	bad, err := m.decode(s, c, l.add)
+	if err != nil {
+		return err
 	}
 	if l.rate == 0 {
 		return video.FormatError("no sound could be decoded" + takeLog())
@@ -87,6 +51,49 @@ func (m *Media) Sound(track int, begin func(rate, channels int, start float64) e
 		m.settings.Note(fmt.Sprintf("packets of the sound could not be decoded: %d", bad))
 	}
 	return nil
+}
+
+// decode gives every frame of a stream to take, from where the demuxer stands, and returns how many packets could not be decoded.
+func (m *Media) decode(s *astiav.Stream, c *astiav.CodecContext, take func(*astiav.Frame) error) (bad int, err error) {
+	for over := false; !over; {
+		var p *astiav.Packet // none ends the stream
+		switch err := m.read(s); {
+		case err == io.EOF:
+			over = true
+		case err != nil:
+			return bad, err
+		default:
+			p = m.packet
+		}
+		err := c.SendPacket(p)
+		m.packet.Unref()
+		if errors.Is(err, noMemory) {
+			return bad, tooGreedy
+		}
+		if err != nil && !errors.Is(err, astiav.ErrEof) {
+			bad++
+		}
+		for failed := 0; failed < maxFailed; {
+			err := c.ReceiveFrame(m.frame)
+			if errors.Is(err, astiav.ErrEagain) || errors.Is(err, astiav.ErrEof) {
+				break
+			}
+			if errors.Is(err, noMemory) {
+				return bad, tooGreedy
+			}
+			if err != nil { // of one packet: the decoder goes on
+				bad++
+				failed++
+				continue
+			}
+			err = take(m.frame)
+			m.frame.Unref()
+			if err != nil {
+				return bad, err
+			}
+		}
+	}
+	return bad, nil
 }
 
 // line lays frames of samples on the clip's clock, one after the other.
@@ -99,6 +106,7 @@ type line struct {
 	channels int
 	start    float64 // second of sample 0
 	n        int64   // samples of each channel so far
+	silent   float64 // seconds of silence among them
 	buf      []float32
 }
 
@@ -152,7 +160,7 @@ func (l *line) time(f *astiav.Frame) (float64, bool) {
 }
 
 func (l *line) silence(seconds float64) error {
-	if seconds > maxGap {
+	if l.silent += seconds; l.silent > maxGap {
 		return video.FormatError(fmt.Sprintf("the sound has a hole of %.0f s at %.3f s", seconds, l.start+float64(l.n)/float64(l.rate)))
 	}
 	zeros := make([]float32, 4096*l.channels)
