@@ -49,6 +49,8 @@ const (
 	// farAhead is the number of frames that are read over rather than skipped by a seek, which in some containers reads as much.
 	farAhead = 64
 	ioBuffer = 64 << 10
+	// maxFailed is how often a decoder may fail without being given a packet: as many as it may have had under way at once.
+	maxFailed = 64
 	// How much is read to find out what a file holds: FFmpeg's own bounds, which others' files are made for.
 	probeBytes    = "5000000" // bytes
 	probeDuration = "5000000" // microseconds
