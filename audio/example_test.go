@@ -31,8 +31,8 @@ func Example() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		mel := extractor.Mel(piece.PCM)
-		fmt.Printf("%.2f to %.2f s: %d × %d mel frames, %d soft tokens\n", piece.Start, piece.End, mel.Frames, mel.Bins, spec.SoftTokens(mel.Samples))
+		mel := extractor.Features(piece.PCM)
+		fmt.Printf("%.2f to %.2f s: %d × %d mel frames, %d soft tokens\n", piece.Start, piece.End, mel.Frames, mel.Width, spec.SoftTokens(mel.Samples))
 		for _, cue := range piece.Cues([]string{"The answer is", "forty two."}) {
 			fmt.Printf("%.1f to %.1f s: %s\n", cue.Start, cue.End, cue.Text)
 		}

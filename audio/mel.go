@@ -8,11 +8,13 @@ import (
 	"gonum.org/v1/gonum/dsp/fourier"
 )
 
-// A Spec says how a model hears. The values come from the feature extractor of the checkpoint's processor config; what
+// A Spec says how a model hears: mel frames, or, with a RawFrame, the samples themselves, where what is said of mel counts
+// for nothing. The values come from the feature extractor of the checkpoint's processor config; what
 // that may say besides (dither, pre-emphasis, scaling, mean and deviation of each bin) is off in every released
 // checkpoint, and whoever fills a Spec refuses it.
 type Spec struct {
 	SampleRate   int     // Hz: sampling_rate, 16,000
+	RawFrame     int     // samples of a frame that is heard as it is: audio_samples_per_token, 640 in a 12B; 0 for mel frames
 	FrameLength  int     // samples that a mel frame sees: frame_length, 320 (20 ms)
 	HopLength    int     // samples from one mel frame to the next: hop_length, 160 (10 ms)
 	FFTLength    int     // fft_length, 512
@@ -29,12 +31,16 @@ const padMultiple = 128
 // padded returns the samples that a clip of n has after padding.
 func padded(n int) int { return (n + padMultiple - 1) / padMultiple * padMultiple }
 
-// Frames returns the mel frames of a clip of n samples: how many Mel returns, and how many of them, from the first on,
-// are valid: every sample they see, and one more, is the clip's, or in the half frame before its first.
-// Longer clips than MaxSamples count as that long.
+// Frames returns the frames of a clip of n samples: how many Features returns, and how many of them, from the first on,
+// are valid. Of mel frames those are with which every sample they see, and one more, is the clip's, or in the half frame
+// before its first; of raw ones all. Longer clips than MaxSamples count as that long.
 func (s Spec) Frames(n int) (frames, valid int) {
 	s.check()
 	n = min(n, s.MaxSamples)
+	if s.RawFrame > 0 {
+		frames = (n + s.RawFrame - 1) / s.RawFrame
+		return frames, frames
+	}
 	return s.framesIn(padded(n)), s.framesIn(n)
 }
 
@@ -48,31 +54,48 @@ func (s Spec) framesIn(n int) int {
 	return room/s.HopLength + 1
 }
 
-// SoftTokens returns the soft tokens of a clip of n samples: a quarter of its valid frames, by two convolutions that
-// halve and round up.
+// SoftTokens returns the soft tokens of a clip of n samples: a quarter of its valid mel frames, by two convolutions that
+// halve and round up, or all raw ones.
 func (s Spec) SoftTokens(n int) int {
 	_, valid := s.Frames(n)
+	if s.RawFrame > 0 {
+		return valid
+	}
 	return ((valid+1)/2 + 1) / 2
 }
 
+// Width returns the values of a frame.
+func (s Spec) Width() int {
+	if s.RawFrame > 0 {
+		return s.RawFrame
+	}
+	return s.MelBins
+}
+
 func (s Spec) check() {
-	if s.SampleRate < 1 || s.FrameLength < 2 || s.HopLength < 1 || s.FFTLength < s.FrameLength || s.MelBins < 1 ||
+	if s.RawFrame > 0 && s.SampleRate > 0 && s.MaxSamples > 0 {
+		return
+	}
+	if s.RawFrame != 0 || s.SampleRate < 1 || s.FrameLength < 2 || s.HopLength < 1 || s.FFTLength < s.FrameLength || s.MelBins < 1 ||
 		!(s.MinFrequency >= 0) || !(s.MaxFrequency > s.MinFrequency) || !(s.MelFloor > 0) || s.MaxSamples < 1 {
 		panic(fmt.Sprintf("audio: a Spec without meaning: %+v", s))
 	}
 }
 
-// A Mel is the log-mel spectrogram of a clip.
-type Mel struct {
-	Frames, Bins int
-	Valid        int       // frames from here on are padding, and all zero
-	Data         []float32 // [Frames, Bins]
-	Samples      int       // of the clip, at most Spec.MaxSamples
+// Features are what a model hears of a clip: its log-mel spectrogram, a value for each mel bin of a frame, or, where a
+// Spec has a RawFrame, its samples, the last frame filled up with zeros.
+type Features struct {
+	Frames, Width int
+	Valid         int       // frames from here on are padding, and all zero
+	Data          []float32 // [Frames, Width]
+	Samples       int       // of the clip, at most Spec.MaxSamples
 }
 
-// An Extractor computes log-mel spectrograms. It is not safe for concurrent use; making one takes a millisecond.
+// An Extractor computes Features. It is not safe for concurrent use; making one for mel frames takes a millisecond.
 type Extractor struct {
-	spec   Spec
+	spec Spec
+
+	// Of mel frames.
 	window []float64 // [FrameLength]
 	bank   []band    // [MelBins]
 	fft    *fourier.FFT
@@ -91,6 +114,9 @@ type band struct {
 // NewExtractor returns an Extractor for a Spec. It panics if the Spec has no meaning.
 func NewExtractor(s Spec) *Extractor {
 	s.check()
+	if s.RawFrame > 0 {
+		return &Extractor{spec: s}
+	}
 	bins := s.FFTLength/2 + 1
 	return &Extractor{
 		spec:      s,
@@ -139,28 +165,28 @@ func melBank(s Spec) []band {
 	return bank
 }
 
-// Mel returns the log-mel spectrogram of a clip, mono at the Spec's sample rate; what is past MaxSamples is not heard.
-// pcm is only read.
-func (e *Extractor) Mel(pcm []float32) *Mel { return e.MelPadded(pcm, 0) }
+// Features returns what is heard of a clip, mono at the Spec's sample rate; what is past MaxSamples is not heard. pcm is
+// only read.
+func (e *Extractor) Features(pcm []float32) *Features { return e.Padded(pcm, 0) }
 
-// MelPadded is Mel for a clip in a batch whose longest has length samples: it has the frames of that one. The valid ones
+// Padded is Features for a clip in a batch whose longest has length samples: it has the frames of that one. The valid ones
 // are the same as without.
-func (e *Extractor) MelPadded(pcm []float32, length int) *Mel {
+func (e *Extractor) Padded(pcm []float32, length int) *Features {
 	s := e.spec
 	pcm = pcm[:min(len(pcm), s.MaxSamples)]
+	frames, _ := s.Frames(max(len(pcm), length))
 	_, valid := s.Frames(len(pcm))
-	m := &Mel{
-		Frames:  s.framesIn(padded(max(len(pcm), min(length, s.MaxSamples)))),
-		Bins:    s.MelBins,
-		Valid:   valid,
-		Samples: len(pcm),
+	f := &Features{Frames: frames, Width: s.Width(), Valid: valid, Samples: len(pcm)}
+	f.Data = make([]float32, f.Frames*f.Width)
+	if s.RawFrame > 0 {
+		copy(f.Data, pcm)
+		return f
 	}
-	m.Data = make([]float32, m.Frames*m.Bins)
-	for i := range m.Valid {
+	for i := range f.Valid {
 		e.cut(pcm, i*s.HopLength-s.FrameLength/2)
-		e.logMel(m.Data[i*m.Bins : (i+1)*m.Bins])
+		e.logMel(f.Data[i*f.Width : (i+1)*f.Width])
 	}
-	return m
+	return f
 }
 
 // cut sets the frame to the windowed samples of pcm from begin on. Before the clip's first sample there is silence.

@@ -91,7 +91,7 @@ func TestMelGolden(t *testing.T) {
 	for _, name := range []string{"say0", "say1", "tone320", "tone640", "tone1000", "tone8000", "tone16001"} {
 		t.Run(name, func(t *testing.T) {
 			pcm := drain(t, open(t, name+".wav"))
-			m := NewExtractor(gemma).Mel(pcm)
+			m := NewExtractor(gemma).Features(pcm)
 			_, counts := tensor(name + ".counts")
 			got := []float64{float64(len(pcm)), float64(m.Frames), float64(m.Valid), float64(gemma.SoftTokens(len(pcm)))}
 			if !slices.Equal(got, counts) {
@@ -104,16 +104,16 @@ func TestMelGolden(t *testing.T) {
 	}
 }
 
-func compareMel(t *testing.T, m *Mel, shape []int, want, mask []float64) {
+func compareMel(t *testing.T, m *Features, shape []int, want, mask []float64) {
 	t.Helper()
-	if shape[1] != m.Bins || shape[0] > m.Frames || len(m.Data) != m.Frames*m.Bins {
-		t.Fatalf("got %d × %d in %d values, want %v", m.Frames, m.Bins, len(m.Data), shape)
+	if shape[1] != m.Width || shape[0] > m.Frames || len(m.Data) != m.Frames*m.Width {
+		t.Fatalf("got %d × %d in %d values, want %v", m.Frames, m.Width, len(m.Data), shape)
 	}
 	var worst float64
 	for i, w := range want {
 		d := math.Abs(float64(m.Data[i]) - w)
 		if !(d <= 2e-4) {
-			t.Fatalf("frame %d, bin %d: got %g, want %g", i/m.Bins, i%m.Bins, m.Data[i], w)
+			t.Fatalf("frame %d, bin %d: got %g, want %g", i/m.Width, i%m.Width, m.Data[i], w)
 		}
 		worst = max(worst, d)
 	}
@@ -138,7 +138,7 @@ func TestMelOfPaddedBatch(t *testing.T) {
 	e := NewExtractor(gemma)
 	for i, name := range names {
 		t.Run(name, func(t *testing.T) {
-			m := e.MelPadded(clips[i], longest)
+			m := e.Padded(clips[i], longest)
 			_, counts := tensor(name + ".counts")
 			if got := []float64{float64(m.Frames), float64(m.Valid)}; !slices.Equal(got, counts) {
 				t.Fatalf("frames, valid frames: got %v, want %v", got, counts)
@@ -173,10 +173,10 @@ func TestMelOfShortClips(t *testing.T) {
 		for i := n; i < len(x); i++ {
 			x[i] = float32(math.NaN()) // past the clip
 		}
-		m := e.Mel(x[:n])
+		m := e.Features(x[:n])
 		for i, v := range m.Data {
-			if math.IsNaN(float64(v)) || i >= m.Valid*m.Bins && v != 0 {
-				t.Fatalf("%d samples: frame %d of %d valid has %g", n, i/m.Bins, m.Valid, v)
+			if math.IsNaN(float64(v)) || i >= m.Valid*m.Width && v != 0 {
+				t.Fatalf("%d samples: frame %d of %d valid has %g", n, i/m.Width, m.Valid, v)
 			}
 		}
 	}
@@ -212,7 +212,7 @@ func TestMelBank(t *testing.T) {
 // The slow sum is the definition of the transform, of the magnitude and of the bank.
 func TestMelAgainstSlowDFT(t *testing.T) {
 	x := drain(t, open(t, "say0.wav"))
-	m := NewExtractor(gemma).Mel(x)
+	m := NewExtractor(gemma).Features(x)
 	for _, i := range []int{0, 1, 37, m.Valid - 1} {
 		var spectrum [257]float64
 		for k := range spectrum {
@@ -245,7 +245,7 @@ func TestMelAgainstSlowDFT(t *testing.T) {
 func TestMelAllocations(t *testing.T) {
 	e := NewExtractor(gemma)
 	x := make([]float32, 160000)
-	if n := testing.AllocsPerRun(3, func() { e.Mel(x) }); n > 2 {
+	if n := testing.AllocsPerRun(3, func() { e.Features(x) }); n > 2 {
 		t.Errorf("%g allocations for 1000 frames, want the spectrogram only", n)
 	}
 }
@@ -255,6 +255,6 @@ func BenchmarkMel30s(b *testing.B) {
 	x := sine(440, 16000, 480000)
 	b.ReportAllocs()
 	for b.Loop() {
-		e.Mel(x)
+		e.Features(x)
 	}
 }

@@ -26,7 +26,7 @@ func BenchmarkPieces(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			e.Mel(p.PCM)
+			e.Features(p.PCM)
 		}
 	}
 	b.ReportMetric(60*float64(b.N)/b.Elapsed().Seconds(), "s/s")

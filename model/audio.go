@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"facet/audio"
+	"facet/internal/tensor"
 )
 
 // AudioSpec says how sound must be cut for this checkpoint; ok is false if it takes none.
@@ -13,12 +14,13 @@ func (m *Model) AudioSpec() (spec audio.Spec, ok bool) {
 	if m.config.AudioConfig == nil {
 		return audio.Spec{}, false
 	}
-	return m.config.Processor.audioSpec(), true
+	return m.config.audioSpec(), true
 }
 
 // audioSpec returns the front end of sound, with the values of every released checkpoint
 // where the file says nothing, as one that was converted does not.
-func (p *ProcessorConfig) audioSpec() audio.Spec {
+func (c *Config) audioSpec() audio.Spec {
+	p := &c.Processor
 	f := p.FeatureExtractor
 	if f == nil {
 		f = &FeatureExtractor{
@@ -33,17 +35,31 @@ func (p *ProcessorConfig) audioSpec() audio.Spec {
 	if milliseconds == 0 {
 		milliseconds = 40
 	}
+	most := tokens * milliseconds * f.SamplingRate / 1000
+	if c.AudioConfig.unified() {
+		return audio.Spec{SampleRate: f.SamplingRate, RawFrame: c.AudioConfig.AudioEmbedDim, MaxSamples: most}
+	}
 	return audio.Spec{
 		SampleRate: f.SamplingRate, FrameLength: f.FrameLength, HopLength: f.HopLength, FFTLength: f.FFTLength,
 		MelBins: f.FeatureSize, MinFrequency: f.MinFrequency, MaxFrequency: f.MaxFrequency, MelFloor: f.MelFloor,
-		MaxSamples: tokens * milliseconds * f.SamplingRate / 1000,
+		MaxSamples: most,
 	}
+}
+
+// soundEncoder turns what is heard of clips into soft tokens: an audio tower, or a 12B's
+// soundEmbedder.
+type soundEncoder interface {
+	// encode returns the soft tokens of each clip, [S, D], with the bits that it would have
+	// alone. The results are copies that the caller keeps, or lets go of, one by one.
+	encode(s *scratch, clips []*audio.Features) []tensor.Mat
+	// softTokens is the number S of a clip with so many valid frames.
+	softTokens(frames int) int
 }
 
 // EncodeAudio runs the audio tower on one clip. It fails if the checkpoint has no tower,
 // and if the clip is empty, is too long or has not the shape that it says.
-func (m *Model) EncodeAudio(clip *audio.Mel) (*SoftTokens, error) {
-	soft, err := m.EncodeAudios([]*audio.Mel{clip})
+func (m *Model) EncodeAudio(clip *audio.Features) (*SoftTokens, error) {
+	soft, err := m.EncodeAudios([]*audio.Features{clip})
 	if err != nil {
 		return nil, err
 	}
@@ -52,13 +68,13 @@ func (m *Model) EncodeAudio(clip *audio.Mel) (*SoftTokens, error) {
 
 // EncodeAudios runs the audio tower on clips of any lengths together, which is faster
 // than one by one where they are short. Each gets the soft tokens that it would get alone.
-func (m *Model) EncodeAudios(clips []*audio.Mel) ([]*SoftTokens, error) {
+func (m *Model) EncodeAudios(clips []*audio.Features) ([]*SoftTokens, error) {
 	spec, ok := m.AudioSpec()
 	if !ok {
 		return nil, UnsupportedError("this checkpoint has no audio tower: it cannot hear")
 	}
 	for i, c := range clips {
-		if err := checkMel(c, spec); err != nil {
+		if err := checkClip(c, spec); err != nil {
 			return nil, fmt.Errorf("model: clip %d: %w", i+1, err)
 		}
 	}
@@ -67,7 +83,7 @@ func (m *Model) EncodeAudios(clips []*audio.Mel) ([]*SoftTokens, error) {
 	var missing []int
 	for i, c := range clips {
 		if m.encoded != nil {
-			keys[i] = melKey(c)
+			keys[i] = clipKey(c)
 			out[i] = m.encoded.get(keys[i])
 		}
 		if out[i] == nil {
@@ -93,10 +109,10 @@ const audioRowsAtOnce = 1536
 
 // together is the number of the wanted clips, from the first on, that go through the tower
 // at once. A trace wants each by itself.
-func (m *Model) together(clips []*audio.Mel, wanted []int) int {
+func (m *Model) together(clips []*audio.Features, wanted []int) int {
 	rows := 0
 	for n, i := range wanted {
-		rows += audioTokens(clips[i].Valid)
+		rows += m.audio.softTokens(clips[i].Valid)
 		if n > 0 && (rows > audioRowsAtOnce || m.options.Tracer != nil) {
 			return n
 		}
@@ -105,8 +121,8 @@ func (m *Model) together(clips []*audio.Mel, wanted []int) int {
 }
 
 // encodeClips runs the tower once, on the wanted clips of a prompt.
-func (m *Model) encodeClips(clips []*audio.Mel, wanted []int) []*SoftTokens {
-	var now []*audio.Mel
+func (m *Model) encodeClips(clips []*audio.Features, wanted []int) []*SoftTokens {
+	var now []*audio.Features
 	for _, i := range wanted {
 		now = append(now, clips[i])
 	}
@@ -120,24 +136,24 @@ func (m *Model) encodeClips(clips []*audio.Mel, wanted []int) []*SoftTokens {
 	return out
 }
 
-// checkMel finds what cannot be encoded.
-func checkMel(m *audio.Mel, spec audio.Spec) error {
+// checkClip finds what cannot be encoded.
+func checkClip(c *audio.Features, spec audio.Spec) error {
 	most, _ := spec.Frames(spec.MaxSamples)
-	switch {
-	case m.Bins != melBins || m.Valid < 0 || m.Valid > m.Frames || len(m.Data) != m.Frames*m.Bins:
-		return fmt.Errorf("%d mel values for %d frames of %d, %d of them valid; want frames of %d", len(m.Data), m.Frames, m.Bins, m.Valid, melBins)
-	case m.Valid == 0:
-		return errors.New("no sound in it: not one mel frame")
-	case m.Valid > most:
-		return fmt.Errorf("%d mel frames are past the %d that this checkpoint hears at once: cut it into pieces", m.Valid, most)
+	switch width := spec.Width(); {
+	case c.Width != width || c.Valid < 0 || c.Valid > c.Frames || len(c.Data) != c.Frames*c.Width:
+		return fmt.Errorf("%d values for %d frames of %d, %d of them valid; want frames of %d", len(c.Data), c.Frames, c.Width, c.Valid, width)
+	case c.Valid == 0:
+		return errors.New("no sound in it: not one frame")
+	case c.Valid > most:
+		return fmt.Errorf("%d frames are past the %d that this checkpoint hears at once: cut it into pieces", c.Valid, most)
 	}
 	return nil
 }
 
-// melKey is the content of a clip as the tower sees it.
-func melKey(c *audio.Mel) [32]byte {
+// clipKey is the content of a clip as an encoder sees it.
+func clipKey(c *audio.Features) [32]byte {
 	h := sha256.New()
 	h.Write([]byte("sound")) // where a picture has its size
-	hashFloats(h, c.Data[:c.Valid*melBins])
+	hashFloats(h, c.Data[:c.Valid*c.Width])
 	return [32]byte(h.Sum(nil))
 }

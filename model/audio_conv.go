@@ -22,12 +22,12 @@ type convolution struct {
 
 // subsample sets s.x [T, Da] to the input of the first layer: the clips one below the
 // other, one row for four frames.
-func (t *audioTower) subsample(s *scratch, clips []*audio.Mel) tensor.Mat {
+func (t *audioTower) subsample(s *scratch, clips []*audio.Features) tensor.Mat {
 	var blocks []convBlock
 	rows := 0
 	s.audio.start = s.audio.start[:0]
 	for _, m := range clips {
-		n := audioTokens(m.Valid)
+		n := t.softTokens(m.Valid)
 		size := convRows
 		if s.tracer != nil {
 			size = n
@@ -62,7 +62,7 @@ func (t *audioTower) subsample(s *scratch, clips []*audio.Mel) tensor.Mat {
 // convBlock is rows [lo, hi) of what the convolutions make of a clip, the first of which is
 // row of all.
 type convBlock struct {
-	clip   *audio.Mel
+	clip   *audio.Features
 	lo, hi int
 	row    int
 }

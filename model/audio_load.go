@@ -3,7 +3,6 @@ package model
 import (
 	"fmt"
 	"math"
-	"strings"
 
 	"facet/internal/tensor"
 )
@@ -34,12 +33,7 @@ func bindAudio(b *binder, a *AudioConfig, textHidden int) *audioTower {
 	for i := range a.NumHiddenLayers {
 		t.layers = append(t.layers, bindAudioLayer(b, a, fmt.Sprintf("%slayers.%d", p, i)))
 	}
-	for _, name := range b.src.Names() {
-		if strings.HasPrefix(name, p) {
-			w, _ := b.src.Tensor(name)
-			t.stored = append(t.stored, w)
-		}
-	}
+	t.stored = b.under(p)
 	return t
 }
 

@@ -17,9 +17,12 @@ import (
 )
 
 // noise returns a spectrogram of random values with so many valid frames and three of padding.
-func noise(seed uint64, valid int) *audio.Mel {
+func noise(seed uint64, valid int) *audio.Features { return noiseOf(seed, valid, melBins) }
+
+// noiseOf is noise with frames of so many values.
+func noiseOf(seed uint64, valid, width int) *audio.Features {
 	r := rand.New(rand.NewPCG(seed, 1))
-	m := &audio.Mel{Frames: valid + 3, Bins: melBins, Valid: valid, Data: make([]float32, (valid+3)*melBins)}
+	m := &audio.Features{Frames: valid + 3, Width: width, Valid: valid, Data: make([]float32, (valid+3)*width)}
 	for i := range m.Data {
 		m.Data[i] = float32(r.NormFloat64()*2 - 3)
 	}
@@ -34,7 +37,7 @@ func TestClipsDoNotTouch(t *testing.T) {
 		var want []*SoftTokens
 		for _, threads := range []int{1, 2, 3} {
 			m := open(t, "golden/checkpoints/tiny-e", Options{Threads: threads, Precision: precision, EncoderCache: -1})
-			var clips []*audio.Mel
+			var clips []*audio.Features
 			for i, n := range lengths {
 				clips = append(clips, noise(uint64(i), n))
 			}
@@ -94,7 +97,7 @@ func TestAudioInBlocks(t *testing.T) {
 // More clips than go through the tower together come back in their order.
 func TestManyClips(t *testing.T) {
 	m := open(t, "golden/checkpoints/tiny-e", Options{EncoderCache: -1})
-	var clips []*audio.Mel
+	var clips []*audio.Features
 	for i := range 7 {
 		clips = append(clips, noise(uint64(i), 2400-i)) // 600 rows
 	}
@@ -123,7 +126,7 @@ func TestAudioIsCausal(t *testing.T) {
 	long := noise(1, 400)
 	short := *long
 	short.Valid = 203
-	a, err := m.EncodeAudios([]*audio.Mel{long, &short})
+	a, err := m.EncodeAudios([]*audio.Features{long, &short})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -249,17 +252,17 @@ func TestAudioRefuses(t *testing.T) {
 	m := open(t, "golden/checkpoints/tiny-e", Options{})
 	for _, c := range []struct {
 		name string
-		clip *audio.Mel
+		clip *audio.Features
 		want string
 	}{
-		{"nothing", &audio.Mel{Bins: melBins}, "no sound in it"},
-		{"padding only", &audio.Mel{Bins: melBins, Frames: 2, Data: make([]float32, 2*melBins)}, "no sound in it"},
-		{"past 30 s", noise(1, 3001), "3001 mel frames are past the 2999"},
-		{"other bins", &audio.Mel{Bins: 64, Frames: 2, Valid: 2, Data: make([]float32, 128)}, "want frames of 128"},
-		{"more valid than there are", &audio.Mel{Bins: melBins, Frames: 1, Valid: 2, Data: make([]float32, melBins)}, "2 of them valid"},
-		{"values that lack", &audio.Mel{Bins: melBins, Frames: 2, Valid: 2, Data: make([]float32, melBins)}, "128 mel values for 2 frames"},
+		{"nothing", &audio.Features{Width: melBins}, "no sound in it"},
+		{"padding only", &audio.Features{Width: melBins, Frames: 2, Data: make([]float32, 2*melBins)}, "no sound in it"},
+		{"past 30 s", noise(1, 3001), "3001 frames are past the 2999"},
+		{"other bins", &audio.Features{Width: 64, Frames: 2, Valid: 2, Data: make([]float32, 128)}, "want frames of 128"},
+		{"more valid than there are", &audio.Features{Width: melBins, Frames: 1, Valid: 2, Data: make([]float32, melBins)}, "2 of them valid"},
+		{"values that lack", &audio.Features{Width: melBins, Frames: 2, Valid: 2, Data: make([]float32, melBins)}, "128 values for 2 frames"},
 	} {
-		if _, err := m.EncodeAudios([]*audio.Mel{noise(1, 8), c.clip}); err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "clip 2") {
+		if _, err := m.EncodeAudios([]*audio.Features{noise(1, 8), c.clip}); err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "clip 2") {
 			t.Errorf("%s: got %v, want clip 2 and %q", c.name, err, c.want)
 		}
 	}
@@ -287,7 +290,7 @@ func TestAudioSpec(t *testing.T) {
 	spec, _ := m.AudioSpec()
 	e := audio.NewExtractor(spec)
 	for _, samples := range []int{320, 640, 1000, 8000, 16001, 480_000} {
-		soft, err := m.EncodeAudio(e.Mel(make([]float32, samples)))
+		soft, err := m.EncodeAudio(e.Features(make([]float32, samples)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -330,11 +333,11 @@ func TestQuantisedHears(t *testing.T) {
 // A clip that was encoded lately is not encoded again, beside others or alone.
 func TestEncoderCacheOfSound(t *testing.T) {
 	m := open(t, "golden/checkpoints/tiny-e", Options{})
-	first, err := m.EncodeAudios([]*audio.Mel{noise(1, 50), noise(2, 50)})
+	first, err := m.EncodeAudios([]*audio.Features{noise(1, 50), noise(2, 50)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := m.EncodeAudios([]*audio.Mel{noise(2, 50), noise(3, 50), noise(1, 50)})
+	again, err := m.EncodeAudios([]*audio.Features{noise(2, 50), noise(3, 50), noise(1, 50)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -347,7 +350,7 @@ func TestEncoderCacheOfSound(t *testing.T) {
 	padded.Data[51*melBins]++
 	shorter := noise(1, 50)
 	shorter.Valid--
-	if key := melKey(noise(1, 50)); key == melKey(changed) || key == melKey(shorter) || key != melKey(padded) {
+	if key := clipKey(noise(1, 50)); key == clipKey(changed) || key == clipKey(shorter) || key != clipKey(padded) {
 		t.Error("the key is not that of the valid frames")
 	}
 }
@@ -371,8 +374,9 @@ func dense(t *testing.T, m tensor.Mat) tensor.Weight {
 func soundAndVideo(t testing.TB, m *Model) Media {
 	t.Helper()
 	var media Media
-	if _, ok := m.AudioSpec(); ok {
-		soft, err := m.EncodeAudio(noise(1, 130))
+	if spec, ok := m.AudioSpec(); ok {
+		_, frames := spec.Frames(21_000)
+		soft, err := m.EncodeAudio(noiseOf(1, frames, spec.Width()))
 		if err != nil {
 			t.Fatal(err)
 		}

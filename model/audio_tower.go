@@ -69,7 +69,7 @@ type audioScratch struct {
 
 // encode returns the soft tokens of each clip, [⌈valid/4⌉, D], with the bits that it would
 // have alone. The results are copies that the caller keeps, or lets go of, one by one.
-func (t *audioTower) encode(s *scratch, clips []*audio.Mel) []tensor.Mat {
+func (t *audioTower) encode(s *scratch, clips []*audio.Features) []tensor.Mat {
 	t.prepare(s)
 	c := t.config
 	x := t.subsample(s, clips)
@@ -91,7 +91,7 @@ func (t *audioTower) encode(s *scratch, clips []*audio.Mel) []tensor.Mat {
 	out := make([]tensor.Mat, len(clips))
 	row := 0
 	for i, m := range clips {
-		out[i] = tensor.New(audioTokens(m.Valid), soft.Cols)
+		out[i] = tensor.New(t.softTokens(m.Valid), soft.Cols)
 		copy(out[i].Data, soft.Data[row*soft.Cols:])
 		row += out[i].Rows
 	}
@@ -227,8 +227,8 @@ func audioBlock(rows, threads int) int {
 // enough for the 4096 columns between two products to stay in a cache of 2 MB.
 const audioMostRows = 96
 
-// audioTokens is the number of soft tokens of a clip of so many valid frames.
-func audioTokens(frames int) int { return halved(halved(frames)) }
+// softTokens is what two convolutions leave of so many valid frames.
+func (t *audioTower) softTokens(frames int) int { return halved(halved(frames)) }
 
 // halved is the number of outputs of a convolution of 3 with stride 2 and a zero on either side.
 func halved(n int) int { return (n + 1) / 2 }

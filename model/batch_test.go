@@ -108,7 +108,7 @@ func generate(t testing.TB, b *Batch, requests []Request) map[string][]Token {
 // The reply to a request, to the last bit of each log-probability, is the same
 // whatever runs beside it, however its prompt is cut, and for any number of threads.
 func TestSameBits(t *testing.T) {
-	for _, name := range []string{"tiny-e", "tiny-dense", "tiny-moe"} {
+	for _, name := range []string{"tiny-e", "tiny-dense", "tiny-moe", "tiny-unified"} {
 		t.Run(name, func(t *testing.T) {
 			var want map[string][]Token
 			for _, threads := range []int{1, 2, 4} {

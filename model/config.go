@@ -19,6 +19,13 @@ const (
 	fullAttention    = "full_attention"
 )
 
+// What model_type may say. The 12B is the unified one: it has no towers, and masks of its own.
+// The parts of a configuration have the name with what they are behind it.
+const (
+	gemma4        = "gemma4"
+	gemma4Unified = "gemma4_unified"
+)
+
 // Config is a checkpoint's config.json with the keys the engine reads.
 type Config struct {
 	ModelType    string        `json:"model_type"`
@@ -35,6 +42,7 @@ type Config struct {
 
 // TextConfig describes the decoder.
 type TextConfig struct {
+	ModelType                 string                    `json:"model_type"`
 	VocabSize                 int                       `json:"vocab_size"`
 	HiddenSize                int                       `json:"hidden_size"`
 	IntermediateSize          int                       `json:"intermediate_size"`
@@ -88,7 +96,8 @@ type RopeParameters struct {
 	Factor              *float64 `json:"factor"`
 }
 
-// VisionConfig describes the vision tower.
+// VisionConfig describes the vision tower, or, in a 12B, what it has in place of one: see
+// pictureEmbedder.
 type VisionConfig struct {
 	ModelType             string         `json:"model_type"`
 	HiddenSize            int            `json:"hidden_size"`
@@ -107,9 +116,15 @@ type VisionConfig struct {
 	UseClippedLinears     bool           `json:"use_clipped_linears"`
 	Standardize           bool           `json:"standardize"`
 	DefaultOutputLength   int            `json:"default_output_length"`
+
+	// Of a 12B, which has besides these and RMSNormEps only the two sizes of patches.
+	MMEmbedDim     int `json:"mm_embed_dim,omitempty"`
+	MMPosembSize   int `json:"mm_posemb_size,omitempty"`
+	OutputProjDims int `json:"output_proj_dims,omitempty"`
 }
 
-// AudioConfig describes the audio tower.
+// AudioConfig describes the audio tower, or, in a 12B, what it has in place of one: see
+// soundEmbedder.
 type AudioConfig struct {
 	ModelType               string  `json:"model_type"`
 	HiddenSize              int     `json:"hidden_size"`
@@ -126,6 +141,10 @@ type AudioConfig struct {
 	UseClippedLinears       bool    `json:"use_clipped_linears"`
 	RMSNormEps              float32 `json:"rms_norm_eps"`
 	OutputProjDims          int     `json:"output_proj_dims"`
+
+	// AudioEmbedDim is the samples of a frame of sound of a 12B, which has besides it and
+	// RMSNormEps nothing.
+	AudioEmbedDim int `json:"audio_embed_dim,omitempty"`
 }
 
 // GenerationConfig is generation_config.json: the sampling the checkpoint's makers advise.
@@ -153,7 +172,7 @@ type ProcessorConfig struct {
 	AudioMsPerToken  int               `json:"audio_ms_per_token"`
 }
 
-// FeatureExtractor is how sound becomes a log-mel spectrogram.
+// FeatureExtractor is how sound becomes a log-mel spectrogram, or, in a 12B, frames of samples.
 type FeatureExtractor struct {
 	FeatureSize  int       `json:"feature_size"`
 	SamplingRate int       `json:"sampling_rate"`
@@ -169,6 +188,10 @@ type FeatureExtractor struct {
 	InputScale   *float64  `json:"input_scale_factor"`
 	PerBinMean   []float64 `json:"per_bin_mean"`
 	PerBinStddev []float64 `json:"per_bin_stddev"`
+
+	// Of a 12B, which has besides these only FeatureSize, their number again, and SamplingRate.
+	AudioSamplesPerToken int     `json:"audio_samples_per_token,omitempty"`
+	PaddingValue         float64 `json:"padding_value,omitempty"`
 }
 
 // TokenIDs is a JSON number or list of numbers.
@@ -229,15 +252,16 @@ func readJSON(path string, dst any) error {
 // known kind and in range, so that the code after it need not.
 func (c *Config) validate() error {
 	switch c.ModelType {
-	case "gemma4":
-	case "gemma4_unified":
-		return UnsupportedError("model_type gemma4_unified (Gemma 4 12B) is not supported yet")
-	case "gemma4_text":
-		return UnsupportedError("model_type gemma4_text: checkpoints without the parts for images are not supported yet")
+	case gemma4, gemma4Unified:
+	case "gemma4_text", "gemma4_unified_text":
+		return UnsupportedError("model_type " + c.ModelType + ": checkpoints without the parts for images are not supported yet")
 	case "":
 		return FormatError("model_type is missing")
 	default:
 		return UnsupportedError(fmt.Sprintf("model_type %q is not Gemma 4", c.ModelType))
+	}
+	if err := c.validateTypes(); err != nil {
+		return err
 	}
 	if err := c.TextConfig.validate(); err != nil {
 		return fmt.Errorf("text_config: %w", err)
@@ -264,12 +288,31 @@ func (c *Config) validate() error {
 		}
 	}
 	if f := c.Processor.FeatureExtractor; f != nil && c.AudioConfig != nil {
-		if err := f.validate(); err != nil {
+		if err := f.validate(c.AudioConfig); err != nil {
 			return fmt.Errorf("processor_config.json: feature_extractor: %w", err)
 		}
 	}
 	if v := c.VisionConfig; v != nil && (p.PatchSize != 0 && p.PatchSize != v.PatchSize || p.PoolingKernelSize != 0 && p.PoolingKernelSize != v.PoolingKernelSize) {
 		return FormatError("processor_config.json and vision_config disagree on patch_size or pooling_kernel_size")
+	}
+	return nil
+}
+
+// validateTypes checks that the parts of the configuration belong to one kind of model. What
+// says nothing is of the whole's kind, unless that is the 12B, whose parts share no keys with others.
+func (c *Config) validateTypes() error {
+	parts := map[string]string{"text": c.TextConfig.ModelType}
+	if v := c.VisionConfig; v != nil {
+		parts["vision"] = v.ModelType
+	}
+	if a := c.AudioConfig; a != nil {
+		parts["audio"] = a.ModelType
+	}
+	for _, part := range []string{"text", "vision", "audio"} {
+		got, ok := parts[part]
+		if want := c.ModelType + "_" + part; ok && got != want && (got != "" || c.ModelType == gemma4Unified) {
+			return FormatError(fmt.Sprintf("%s_config: model_type is %q, want %q", part, got, want))
+		}
 	}
 	return nil
 }
@@ -318,6 +361,8 @@ func (t *TextConfig) validate() error {
 		return UnsupportedError("attention_bias true")
 	case t.TieWordEmbeddings != nil && !*t.TieWordEmbeddings:
 		return UnsupportedError("tie_word_embeddings false")
+	case t.unified() && t.UseBidirectionalAttention == nil: // transformers would take it for "vision"
+		return FormatError("use_bidirectional_attention is missing")
 	case t.UseBidirectionalAttention != nil && *t.UseBidirectionalAttention != "vision":
 		return UnsupportedError(fmt.Sprintf("use_bidirectional_attention %q", *t.UseBidirectionalAttention))
 	case t.FinalLogitSoftcapping != nil && !(*t.FinalLogitSoftcapping > 0):
@@ -416,6 +461,9 @@ func (r RopeParameters) validate(kinds ...string) error {
 }
 
 func (v *VisionConfig) validate() error {
+	if v.unified() {
+		return v.validateUnified()
+	}
 	err := checkBounds([]bounded{
 		{"hidden_size", v.HiddenSize, 1, 1 << 16},
 		{"intermediate_size", v.IntermediateSize, 1, 1 << 20},
@@ -447,7 +495,44 @@ func (v *VisionConfig) validate() error {
 	return nil
 }
 
+// unified reports whether the checkpoint has no vision tower but a pictureEmbedder.
+func (v *VisionConfig) unified() bool { return v.ModelType == gemma4Unified+"_vision" }
+
+func (v *VisionConfig) validateUnified() error {
+	err := checkBounds([]bounded{
+		{"mm_embed_dim", v.MMEmbedDim, 1, 1 << 16},
+		{"mm_posemb_size", v.MMPosembSize, 1, 1 << 20},
+		{"patch_size", v.PatchSize, 1, 256},
+		{"pooling_kernel_size", v.PoolingKernelSize, 1, 16},
+	})
+	switch {
+	case err != nil:
+		return err
+	case v.OutputProjDims != v.MMEmbedDim:
+		return UnsupportedError(fmt.Sprintf("output_proj_dims %d with mm_embed_dim %d", v.OutputProjDims, v.MMEmbedDim))
+	case !(v.RMSNormEps > 0 && v.RMSNormEps < 1):
+		return FormatError(fmt.Sprintf("rms_norm_eps is %g", v.RMSNormEps))
+	}
+	return nil
+}
+
+// unified reports whether the checkpoint has no audio tower but a soundEmbedder.
+func (a *AudioConfig) unified() bool { return a.ModelType == gemma4Unified+"_audio" }
+
+func (a *AudioConfig) validateUnified() error {
+	if err := checkBounds([]bounded{{"audio_embed_dim", a.AudioEmbedDim, 1, 1 << 16}}); err != nil {
+		return err
+	}
+	if !(a.RMSNormEps > 0 && a.RMSNormEps < 1) {
+		return FormatError(fmt.Sprintf("rms_norm_eps is %g", a.RMSNormEps))
+	}
+	return nil
+}
+
 func (a *AudioConfig) validate() error {
+	if a.unified() {
+		return a.validateUnified()
+	}
 	switch n := len(a.SubsamplingConvChannels); n {
 	case 2:
 	case 0:
@@ -486,7 +571,10 @@ func (a *AudioConfig) validate() error {
 }
 
 // validate refuses what audio.Spec has no room for, and values that it panics on.
-func (f *FeatureExtractor) validate() error {
+func (f *FeatureExtractor) validate(a *AudioConfig) error {
+	if a.unified() {
+		return f.validateUnified(a.AudioEmbedDim)
+	}
 	err := checkBounds([]bounded{
 		{"feature_size", f.FeatureSize, melBins, melBins},
 		{"sampling_rate", f.SamplingRate, 4000, 384_000},
@@ -506,6 +594,18 @@ func (f *FeatureExtractor) validate() error {
 		return UnsupportedError("fft_overdrive, dither, preemphasis, input_scale_factor, per_bin_mean or per_bin_stddev")
 	}
 	return nil
+}
+
+func (f *FeatureExtractor) validateUnified(samples int) error {
+	err := checkBounds([]bounded{
+		{"audio_samples_per_token", f.AudioSamplesPerToken, samples, samples},
+		{"feature_size", f.FeatureSize, samples, samples},
+		{"sampling_rate", f.SamplingRate, 4000, 384_000},
+	})
+	if err == nil && f.PaddingValue != 0 {
+		err = UnsupportedError(fmt.Sprintf("padding_value %g", f.PaddingValue))
+	}
+	return err
 }
 
 // maxSoftTokens bounds the budget for a picture that a checkpoint may set: far above
@@ -588,6 +688,10 @@ func (t *TextConfig) kvSource(i int) int {
 func (t *TextConfig) bidirectionalImages() bool {
 	return t.UseBidirectionalAttention != nil && *t.UseBidirectionalAttention == "vision"
 }
+
+// unified reports whether the decoder is a 12B's, in which every layer sees all of a picture
+// that it is in: see sequence.visible.
+func (t *TextConfig) unified() bool { return t.ModelType == gemma4Unified+"_text" }
 
 // large reports whether the checkpoint belongs to the sizes whose chat template
 // writes an empty thought when thinking is off (12B, 26B-A4B, 31B): those without

@@ -84,7 +84,7 @@ func TestChatTemplate(t *testing.T) {
 // FuzzConfig: any bytes are refused, or give a configuration with which everything can be
 // computed that needs no weights. Of those, the first that is missing is named.
 func FuzzConfig(f *testing.F) {
-	for _, name := range []string{"golden/checkpoints/tiny-e", "golden/checkpoints/tiny-dense", "golden/checkpoints/tiny-moe", "nano"} {
+	for _, name := range []string{"golden/checkpoints/tiny-e", "golden/checkpoints/tiny-dense", "golden/checkpoints/tiny-moe", "golden/checkpoints/tiny-unified", "nano"} {
 		data, err := os.ReadFile(filepath.Join(fixtures.Path(name), "config.json"))
 		if err != nil {
 			f.Fatal(err)
@@ -112,7 +112,7 @@ func FuzzConfig(f *testing.F) {
 				}
 			}
 		}
-		if v := c.VisionConfig; v != nil {
+		if v := c.VisionConfig; v != nil && !v.unified() {
 			newRope(v.RopeParameters, v.HeadDim/2)
 		}
 		if n := m.Memory(4096, 2, 280); n.Cache < 0 || n.Pass < 0 || n.Tower < 0 {

@@ -53,7 +53,7 @@ func TestConfigRefuses(t *testing.T) {
 	}{
 		{"", m{"model_type": "llama"}, `model_type "llama"`, true},
 		{"", m{"model_type": nil}, "model_type is missing", false},
-		{"", m{"model_type": "gemma4_unified"}, "not supported yet", true},
+		{"", m{"model_type": "gemma4_unified"}, `text_config: model_type is "gemma4_text", want "gemma4_unified_text"`, false},
 		{"text_config", m{"hidden_size": 0}, "hidden_size is 0", false},
 		{"audio_config", m{"num_hidden_layers": 1 << 30}, "audio_config: num_hidden_layers is 1073741824", false},
 		{"audio_config", m{"subsampling_conv_channels": []int{128, 0}}, "subsampling_conv_channels is 0", false},
@@ -172,10 +172,10 @@ func TestFeatureExtractor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s := c.Processor.audioSpec(); s.MaxSamples != 64_000 || s.MaxFrequency != 7000 || s.MelFloor != 0.5 {
+	if s := c.audioSpec(); s.MaxSamples != 64_000 || s.MaxFrequency != 7000 || s.MelFloor != 0.5 {
 		t.Errorf("read as %+v", s)
 	}
-	if c, err = load(func(p, _ m) { delete(p, "feature_extractor") }); err != nil || c.Processor.audioSpec().MaxSamples != 480_000 {
+	if c, err = load(func(p, _ m) { delete(p, "feature_extractor") }); err != nil || c.audioSpec().MaxSamples != 480_000 {
 		t.Errorf("without feature_extractor: %v", err)
 	}
 	for _, x := range []struct {

@@ -42,7 +42,7 @@ const leastCosine = 0.999
 // tiny checkpoints then answer says nothing: their random layers let the 2⁻²⁴ of
 // float32 grow to 4e-4 of a logit, and 2⁻⁹ to all of it.
 func TestFastSoftTokens(t *testing.T) {
-	for _, checkpoint := range []string{"tiny-e", "tiny-dense", "tiny-moe"} {
+	for _, checkpoint := range []string{"tiny-e", "tiny-dense", "tiny-moe", "tiny-unified"} {
 		exact := open(t, "golden/checkpoints/"+checkpoint, Options{Precision: Exact})
 		fast := open(t, "golden/checkpoints/"+checkpoint, Options{Precision: Fast})
 		if fast.Precision() != Fast {
@@ -101,7 +101,7 @@ func TestFastNano(t *testing.T) {
 // In fast too a reply is the same whatever runs beside it, however its prompt is cut,
 // and for any number of threads.
 func TestFastSameBits(t *testing.T) {
-	for _, name := range []string{"tiny-e", "tiny-dense", "tiny-moe"} {
+	for _, name := range []string{"tiny-e", "tiny-dense", "tiny-moe", "tiny-unified"} {
 		var want map[string][]Token
 		for _, threads := range []int{1, 2, 3} {
 			m := open(t, "golden/checkpoints/"+name, Options{Threads: threads, Precision: Fast})

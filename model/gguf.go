@@ -58,7 +58,7 @@ func ggufCheckpoint(text, towers *gguf.File) (*checkpoint, error) {
 	if err != nil {
 		return nil, err
 	}
-	source, err := newGGUFSource(text, towers)
+	source, err := newGGUFSource(text, towers, config.ModelType == gemma4Unified)
 	if err != nil {
 		return nil, err
 	}
@@ -239,9 +239,10 @@ func (k *ggufKeys) ints(key string, n int) []int {
 // What no key says follows from the tensors: whether full layers use their keys as
 // values (they have no attn_v), how much of a head is rotated (rope_freqs), the size of
 // tables. What neither says follows from the size: pictures see themselves in both
-// directions in models without per-layer embeddings.
+// directions in models without per-layer embeddings. The text file of a 12B has the keys of a
+// 31B; it is one by the size of the released one, or if its mmproj file says so.
 func ggufConfig(text, mmproj *gguf.File) (*Config, error) {
-	c := &Config{ModelType: "gemma4"}
+	c := &Config{ModelType: gemma4}
 	k := &ggufKeys{file: text}
 	if err := checkArchitecture(text, textArchitecture); err != nil {
 		return nil, err
@@ -249,12 +250,13 @@ func ggufConfig(text, mmproj *gguf.File) (*Config, error) {
 	ggufText(k, &c.TextConfig)
 	ggufSampling(k, &c.Generation)
 	ggufSettings(k, c)
-	if t := &c.TextConfig; t.NumHiddenLayers == 48 && t.HiddenSize == 3840 {
-		c.ModelType = "gemma4_unified" // 12B: its keys are those of a 31B
-	}
 	if k.err != nil {
 		return nil, k.err
 	}
+	if t := &c.TextConfig; t.NumHiddenLayers == 48 && t.HiddenSize == 3840 || mmproj != nil && t.HiddenSizePerLayerInput == 0 && isUnified(mmproj) {
+		c.ModelType = gemma4Unified
+	}
+	c.TextConfig.ModelType = c.ModelType + "_text"
 	if mmproj != nil {
 		if err := ggufTowers(mmproj, c); err != nil {
 			return nil, err
@@ -264,6 +266,13 @@ func ggufConfig(text, mmproj *gguf.File) (*Config, error) {
 		return nil, k.in(err)
 	}
 	return c, nil
+}
+
+// isUnified reports whether an mmproj file says that it is a 12B's.
+func isUnified(f *gguf.File) bool {
+	vision, _, _ := f.String("clip.vision.projector_type")
+	audio, _, _ := f.String("clip.audio.projector_type")
+	return vision == "gemma4uv" || audio == "gemma4ua"
 }
 
 // checkArchitecture refuses a file of another architecture than want.
@@ -461,22 +470,30 @@ func ggufTowers(f *gguf.File, c *Config) error {
 	if optional(k, "clip.has_vision_encoder", f.Bool, false) {
 		c.VisionConfig = new(VisionConfig)
 		k.tower("clip.vision.", "gemma4v", "gemma4uv", c)
-		ggufVision(k, c.VisionConfig)
+		ggufVision(k, c.VisionConfig, c.ModelType == gemma4Unified)
 	}
 	if optional(k, "clip.has_audio_encoder", f.Bool, false) {
 		c.AudioConfig = new(AudioConfig)
 		k.tower("clip.audio.", "gemma4a", "gemma4ua", c)
-		ggufAudio(k, c.AudioConfig)
+		if c.ModelType == gemma4Unified {
+			*c.AudioConfig = AudioConfig{ModelType: gemma4Unified + "_audio", RMSNormEps: 1e-6, AudioEmbedDim: k.int("clip.audio.embedding_length")}
+		} else {
+			ggufAudio(k, c.AudioConfig)
+		}
 	}
 	return k.err
 }
 
 // tower checks what both towers' keys (prefix p) say alike. A 12B has a type of its own.
-func (k *ggufKeys) tower(p, want, unified string, c *Config) {
+func (k *ggufKeys) tower(p, others, unified string, c *Config) {
+	want := others
+	if c.ModelType == gemma4Unified {
+		want = unified
+	}
 	switch got := required(k, p+"projector_type", k.file.String); got {
 	case want:
-	case unified:
-		k.fail(UnsupportedError(fmt.Sprintf("%sprojector_type %s (Gemma 4 12B) is not supported yet", p, got)))
+	case others, unified:
+		k.fail(FormatError(fmt.Sprintf("%sprojector_type is %s, want %s: it belongs to another size of model", p, got, want)))
 	default:
 		k.fail(UnsupportedError(fmt.Sprintf("%sprojector_type %q is not Gemma 4's", p, got)))
 	}
@@ -485,11 +502,37 @@ func (k *ggufKeys) tower(p, want, unified string, c *Config) {
 	}
 }
 
-// ggufVision reads the vision tower's configuration.
-func ggufVision(k *ggufKeys, v *VisionConfig) {
+// ggufVision reads the configuration of the vision tower, or of what a 12B has in place of one.
+func ggufVision(k *ggufKeys, v *VisionConfig, unified bool) {
 	const p = "clip.vision."
+	for key, want := range map[string]float64{"image_mean": 0, "image_std": 1} {
+		for _, got := range optional(k, p+key, k.file.Floats, nil) {
+			if got != want {
+				k.fail(UnsupportedError(fmt.Sprintf("key %q has %g, want %g", p+key, got, want)))
+			}
+		}
+	}
+	positions := 0
+	if t, ok := k.file.Tensor("v.position_embd.weight"); ok && len(t.Shape) == 3 {
+		positions = t.Shape[1]
+	} else {
+		k.fail(FormatError("tensor v.position_embd.weight is missing or has not 3 dimensions"))
+	}
+	if unified {
+		hidden := k.int(p + "embedding_length")
+		*v = VisionConfig{
+			ModelType:         gemma4Unified + "_vision",
+			PatchSize:         k.int(p + "patch_size"),
+			PoolingKernelSize: k.intOr(p+"projector.scale_factor", 3),
+			RMSNormEps:        float32(k.float(p + "attention.layer_norm_epsilon")),
+			MMEmbedDim:        hidden,
+			MMPosembSize:      positions,
+			OutputProjDims:    hidden,
+		}
+		return
+	}
 	*v = VisionConfig{
-		ModelType:           "gemma4_vision",
+		ModelType:           gemma4 + "_vision",
 		HiddenActivation:    "gelu_pytorch_tanh", // Gemma 4 has no other
 		HiddenSize:          k.int(p + "embedding_length"),
 		IntermediateSize:    k.int(p + "feed_forward_length"),
@@ -500,25 +543,15 @@ func ggufVision(k *ggufKeys, v *VisionConfig) {
 		PoolingKernelSize:   k.intOr(p+"projector.scale_factor", 3),
 		RopeParameters:      RopeParameters{RopeType: "axial", RopeTheta: 100},
 		DefaultOutputLength: 280,
+
+		PositionEmbeddingSize: positions,
 	}
 	v.NumKeyValueHeads = v.NumAttentionHeads
 	if v.NumAttentionHeads > 0 {
 		v.HeadDim = v.HiddenSize / v.NumAttentionHeads
 	}
-	if t, ok := k.file.Tensor("v.position_embd.weight"); ok && len(t.Shape) == 3 {
-		v.PositionEmbeddingSize = t.Shape[1]
-	} else {
-		k.fail(FormatError("tensor v.position_embd.weight is missing or has not 3 dimensions"))
-	}
 	_, v.UseClippedLinears = k.file.Tensor("v.blk.0.attn_q.input_min")
 	_, v.Standardize = k.file.Tensor("v.std_bias")
-	for key, want := range map[string]float64{"image_mean": 0, "image_std": 1} {
-		for _, got := range optional(k, p+key, k.file.Floats, nil) {
-			if got != want {
-				k.fail(UnsupportedError(fmt.Sprintf("key %q has %g, want %g", p+key, got, want)))
-			}
-		}
-	}
 }
 
 // ggufAudio reads the audio tower's configuration. What the keys leave out is what every
@@ -526,7 +559,7 @@ func ggufVision(k *ggufKeys, v *VisionConfig) {
 func ggufAudio(k *ggufKeys, a *AudioConfig) {
 	const p = "clip.audio."
 	*a = AudioConfig{
-		ModelType:            "gemma4_audio",
+		ModelType:            gemma4 + "_audio",
 		HiddenSize:           k.int(p + "embedding_length"),
 		HiddenAct:            "silu",
 		NumHiddenLayers:      k.int(p + "block_count"),

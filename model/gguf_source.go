@@ -120,6 +120,22 @@ var renames = slices.Concat(
 	},
 )
 
+// unifiedRenames are the names of what a 12B has in place of towers, some of which are those
+// of other tensors in other sizes.
+var unifiedRenames = slices.Concat(
+	under("v.", "model.vision_embedder.", []rename{
+		{"patch_norm.1.weight", "patch_ln1.weight", &planes},
+		{"patch_norm.1.bias", "patch_ln1.bias", &planes},
+		{"patch_embd.weight", "patch_dense.weight", &planes},
+		{"patch_embd.bias", "patch_dense.bias", nil},
+		{"patch_norm.2.weight", "patch_ln2.weight", nil},
+		{"patch_norm.2.bias", "patch_ln2.bias", nil},
+		{"position_embd.weight", "pos_embedding", &axes},
+		{"patch_norm.3.weight", "pos_norm.weight", nil},
+		{"patch_norm.3.bias", "pos_norm.bias", nil},
+	}),
+)
+
 // under puts prefixes before the names of a list.
 func under(ggufPrefix, hfPrefix string, list []rename) []rename {
 	for i := range list {
@@ -144,13 +160,15 @@ const ropeFreqs = "rope_freqs.weight"
 type names map[string]rename
 
 var (
-	byGGUFName = namesBy(func(r rename) string { return r.gguf })
-	byHFName   = namesBy(func(r rename) string { return r.hf })
+	byGGUFName        = namesBy(func(r rename) string { return r.gguf }, renames)
+	byGGUFNameUnified = namesBy(func(r rename) string { return r.gguf }, renames, unifiedRenames) // of a 12B's files
+	byHFName          = namesBy(func(r rename) string { return r.hf }, renames, unifiedRenames)
 )
 
-func namesBy(name func(rename) string) names {
+// namesBy indexes lists, of which a later one counts where names are the same.
+func namesBy(name func(rename) string, lists ...[]rename) names {
 	n := names{}
-	for _, r := range renames {
+	for _, r := range slices.Concat(lists...) {
 		n[name(r)] = r
 	}
 	return n
@@ -190,9 +208,14 @@ type ggufSource struct {
 	tensors map[string]weights.Tensor
 }
 
-// newGGUFSource takes over the files, of which towers may be nil, unless it fails.
-func newGGUFSource(text, towers *gguf.File) (*ggufSource, error) {
+// newGGUFSource takes over the files, of which towers may be nil, unless it fails. unified says
+// that they are a 12B's.
+func newGGUFSource(text, towers *gguf.File, unified bool) (*ggufSource, error) {
 	s := &ggufSource{files: []*gguf.File{text}, tensors: map[string]weights.Tensor{}}
+	known := byGGUFName
+	if unified {
+		known = byGGUFNameUnified
+	}
 	if towers != nil {
 		s.files = append(s.files, towers)
 	}
@@ -201,7 +224,7 @@ func newGGUFSource(text, towers *gguf.File) (*ggufSource, error) {
 			if name == ropeFreqs {
 				continue
 			}
-			if err := s.add(f, name); err != nil {
+			if err := s.add(f, name, known); err != nil {
 				return nil, fmt.Errorf("%s: tensor %s: %w", f.Path(), name, err)
 			}
 		}
@@ -210,9 +233,9 @@ func newGGUFSource(text, towers *gguf.File) (*ggufSource, error) {
 }
 
 // add takes the tensor of this name from f.
-func (s *ggufSource) add(f *gguf.File, name string) error {
+func (s *ggufSource) add(f *gguf.File, name string, known names) error {
 	t, _ := f.Tensor(name)
-	if r, ok := byGGUFName.find(name); ok {
+	if r, ok := known.find(name); ok {
 		if r.change != nil {
 			var err error
 			if t, err = r.change.toHF(t); err != nil {
@@ -298,7 +321,7 @@ var patchOrder = change{
 		if len(s) != 4 {
 			return t, FormatError(fmt.Sprintf("shape %v, want [n, colours, rows, columns]", s))
 		}
-		return transposed(t, s[0], s[1], s[2]*s[3], []int{s[0], s[1] * s[2] * s[3]})
+		return transposed(t, s[0], s[1], s[2]*s[3], 1, []int{s[0], s[1] * s[2] * s[3]})
 	},
 	toGGUF: func(t weights.Tensor) (weights.Tensor, error) {
 		if len(t.Shape) != 2 {
@@ -308,17 +331,66 @@ var patchOrder = change{
 		if 3*side*side != t.Shape[1] {
 			return t, FormatError(fmt.Sprintf("shape %v: rows are no squares of three colours", t.Shape))
 		}
-		return transposed(t, t.Shape[0], side*side, 3, []int{t.Shape[0], 3, side, side})
+		return transposed(t, t.Shape[0], side*side, 3, 1, []int{t.Shape[0], 3, side, side})
 	},
 }
 
-// transposed returns t, taken as [n, rows, cols], as [n, cols, rows] in new memory, with
-// the shape given.
-func transposed(t weights.Tensor, n, rows, cols int, shape []int) (weights.Tensor, error) {
+// planes: what a 12B has for each value of a patch stands in GGUF files a colour after the
+// other, and with the colours of a pixel together elsewhere. It is a matrix or a vector.
+var planes = change{
+	toHF: func(t weights.Tensor) (weights.Tensor, error) {
+		n, pixels, err := patchRows(t.Shape)
+		if err != nil {
+			return t, err
+		}
+		return transposed(t, n, 3, pixels, 1, t.Shape)
+	},
+	toGGUF: func(t weights.Tensor) (weights.Tensor, error) {
+		n, pixels, err := patchRows(t.Shape)
+		if err != nil {
+			return t, err
+		}
+		return transposed(t, n, pixels, 3, 1, t.Shape)
+	},
+}
+
+// patchRows takes a shape [n, values] or [values] for n rows of pixels with three colours each.
+func patchRows(shape []int) (n, pixels int, err error) {
+	if len(shape) != 1 && len(shape) != 2 || shape[len(shape)-1]%3 != 0 {
+		return 0, 0, FormatError(fmt.Sprintf("shape %v: no rows of three colours", shape))
+	}
+	n = 1
+	if len(shape) == 2 {
+		n = shape[0]
+	}
+	return n, shape[len(shape)-1] / 3, nil
+}
+
+// axes: the table of positions is [2, N, D] in a GGUF file, those of columns first, and [N, 2, D]
+// elsewhere.
+var axes = change{
+	toHF: func(t weights.Tensor) (weights.Tensor, error) {
+		if len(t.Shape) != 3 || t.Shape[0] != 2 {
+			return t, FormatError(fmt.Sprintf("shape %v, want [2, positions, n]", t.Shape))
+		}
+		return transposed(t, 1, 2, t.Shape[1], t.Shape[2], []int{t.Shape[1], 2, t.Shape[2]})
+	},
+	toGGUF: func(t weights.Tensor) (weights.Tensor, error) {
+		if len(t.Shape) != 3 || t.Shape[1] != 2 {
+			return t, FormatError(fmt.Sprintf("shape %v, want [positions, 2, n]", t.Shape))
+		}
+		return transposed(t, 1, t.Shape[0], 2, t.Shape[2], []int{2, t.Shape[0], t.Shape[2]})
+	},
+}
+
+// transposed returns t, taken as [n, rows, cols, width], as [n, cols, rows, width] in new
+// memory, with the shape given.
+func transposed(t weights.Tensor, n, rows, cols, width int, shape []int) (weights.Tensor, error) {
 	size := map[string]int{"F32": 4, "F16": 2, "BF16": 2}[t.DType]
 	if size == 0 {
 		return t, UnsupportedError("type " + t.DType + ", whose values cannot be put in another order")
 	}
+	size *= width
 	data := make([]byte, len(t.Data))
 	for i := range n {
 		for r := range rows {
@@ -328,6 +400,7 @@ func transposed(t weights.Tensor, n, rows, cols int, shape []int) (weights.Tenso
 			}
 		}
 	}
+	t.Release(0, len(t.Data))
 	return weights.Tensor{Name: t.Name, DType: t.DType, Shape: shape, Data: data}, nil
 }
 

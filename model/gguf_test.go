@@ -21,7 +21,7 @@ import (
 )
 
 // converted are the checkpoints of which there is a GGUF file, made by llama.cpp's converter.
-var converted = []string{"tiny-e", "tiny-dense", "tiny-moe"}
+var converted = []string{"tiny-e", "tiny-dense", "tiny-moe", "tiny-unified"}
 
 func textFile(name string) string { return fixtures.Path("golden/gguf/" + name + "-bf16.gguf") }
 
@@ -131,9 +131,13 @@ func TestGGUFLogits(t *testing.T) {
 
 // Names that a converter writes are all known, and lead there and back.
 func TestRenames(t *testing.T) {
-	for _, r := range renames {
+	for i, r := range slices.Concat(renames, unifiedRenames) {
 		name := strings.Replace(r.gguf, "*", "17", 1)
-		there, ok := byGGUFName.find(name)
+		known := byGGUFName
+		if i >= len(renames) {
+			known = byGGUFNameUnified
+		}
+		there, ok := known.find(name)
 		back, okBack := byHFName.find(there.hf)
 		if !ok || !okBack || back.gguf != name || strings.Contains(there.hf, "*") {
 			t.Errorf("%s: %v %s, back %v %s", name, ok, there.hf, okBack, back.gguf)
@@ -144,8 +148,8 @@ func TestRenames(t *testing.T) {
 			t.Errorf("%s is taken for %s", name, r.hf)
 		}
 	}
-	if len(byGGUFName) != len(renames) || len(byHFName) != len(renames) {
-		t.Errorf("%d names, of which %d and %d differ", len(renames), len(byGGUFName), len(byHFName))
+	if all := len(renames) + len(unifiedRenames); len(byGGUFName) != len(renames) || len(byHFName) != all {
+		t.Errorf("%d names and %d in all, of which %d and %d differ", len(renames), all, len(byGGUFName), len(byHFName))
 	}
 }
 
@@ -276,7 +280,7 @@ func TestGGUFErrors(t *testing.T) {
 		{"a model for towers", edit{}, edit{keys: m{"general.architecture": "gemma4"}}, `towers.gguf: general.architecture is "gemma4": not an mmproj file`},
 		{"towers of another model", edit{}, edit{keys: m{"clip.vision.projection_dim": uint32(64)}}, `towers.gguf: projects to 64 values, but the model's embeddings have 48`},
 		{"towers of another kind", edit{}, edit{keys: m{"clip.vision.projector_type": "gemma3"}}, `clip.vision.projector_type "gemma3" is not Gemma 4's`},
-		{"towers of a 12B", edit{}, edit{keys: m{"clip.audio.projector_type": "gemma4ua"}}, `gemma4ua (Gemma 4 12B) is not supported yet`},
+		{"towers of a 12B", edit{}, edit{keys: m{"clip.audio.projector_type": "gemma4ua"}}, `projector_type is gemma4ua, want gemma4a: it belongs to another size of model`},
 		{"no type", edit{}, edit{keys: m{"clip.vision.projector_type": nil}}, `key "clip.vision.projector_type" is missing`},
 		{"other means", edit{}, edit{keys: m{"clip.vision.image_mean": []float32{0.5, 0.5, 0.5}}}, `key "clip.vision.image_mean" has 0.5, want 0`},
 		{"2^32-1 layers of vision", edit{}, edit{keys: m{"clip.vision.block_count": uint32(math.MaxUint32)}}, `num_hidden_layers is 2147483647`},

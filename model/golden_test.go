@@ -14,8 +14,8 @@ import (
 // cases of their own, with the logits only.
 func TestGolden(t *testing.T) {
 	for checkpoint, want := range map[string]struct{ cases, activations int }{
-		"tiny-e": {8, 10}, "tiny-dense": {6, 10}, "tiny-moe": {5, 10},
-		"gguf/tiny-e-bf16": {5, 10}, "gguf/tiny-dense-bf16": {5, 10}, "gguf/tiny-moe-bf16": {5, 10},
+		"tiny-e": {8, 10}, "tiny-dense": {6, 10}, "tiny-moe": {5, 10}, "tiny-unified": {8, 9},
+		"gguf/tiny-e-bf16": {5, 10}, "gguf/tiny-dense-bf16": {5, 10}, "gguf/tiny-moe-bf16": {5, 10}, "gguf/tiny-unified-bf16": {8, 9},
 		"gguf/small-e-Q4_0": {1, 1},
 	} {
 		names, err := check.Cases(fixtures.Path("golden"), checkpoint)
@@ -27,7 +27,7 @@ func TestGolden(t *testing.T) {
 		}
 		if strings.HasSuffix(checkpoint, "-bf16") {
 			names = []string{"image"}
-			if checkpoint == "gguf/tiny-e-bf16" {
+			if checkpoint == "gguf/tiny-e-bf16" || checkpoint == "gguf/tiny-unified-bf16" {
 				names = append(names, "audio")
 			}
 		}

@@ -139,6 +139,18 @@ func (b *binder) ignore(name string) {
 	}
 }
 
+// under returns the tensors whose names begin with prefix.
+func (b *binder) under(prefix string) []weights.Tensor {
+	var list []weights.Tensor
+	for _, name := range b.src.Names() {
+		if strings.HasPrefix(name, prefix) {
+			t, _ := b.src.Tensor(name)
+			list = append(list, t)
+		}
+	}
+	return list
+}
+
 // done returns the first error, or names a tensor of the file that nothing asked for.
 func (b *binder) done() error {
 	if b.err != nil {
@@ -289,12 +301,7 @@ func bindVision(b *binder, v *VisionConfig, textHidden int) *visionTower {
 	for i := range v.NumHiddenLayers {
 		t.layers = append(t.layers, bindVisionLayer(b, v, fmt.Sprintf("%sencoder.layers.%d", p, i)))
 	}
-	for _, name := range b.src.Names() {
-		if strings.HasPrefix(name, p) {
-			w, _ := b.src.Tensor(name)
-			t.stored = append(t.stored, w)
-		}
-	}
+	t.stored = b.under(p)
 	return t
 }
 

@@ -107,6 +107,9 @@ func (t *TextConfig) passBytes(sequences, budget int) int64 {
 // tokens. What attention does not need is there for one block of patches a thread: see
 // towerBlock.
 func (v *VisionConfig) towerBytes(budget int, p Precision) int64 {
+	if v.unified() {
+		return v.embedderBytes(budget)
+	}
 	patches := budget * v.PoolingKernelSize * v.PoolingKernelSize
 	shape := attentionShape{v.NumAttentionHeads, v.NumKeyValueHeads, v.HeadDim}
 	q, kv := v.NumAttentionHeads*v.HeadDim, v.NumKeyValueHeads*v.HeadDim
@@ -121,10 +124,20 @@ func (v *VisionConfig) towerBytes(budget int, p Precision) int64 {
 	return 4*(int64(patches)*int64(columns)+int64(patches/threadBlocks)*int64(block)) + packed
 }
 
+// embedderBytes is the memory of a pictureEmbedder, for one block of patches a thread: see
+// audioBlock.
+func (v *VisionConfig) embedderBytes(budget int) int64 {
+	side := v.spec().PatchSize
+	return 4 * int64(budget/4+audioMostRows) * int64(3*side*side+2*v.MMEmbedDim)
+}
+
 // towerBytes is the memory of the audio tower's activations for audioRowsAtOnce rows: the
 // residual stream, queries, keys, values and what the convolutions read. What lies between
 // products is there for a quarter of the rows, all threads together: see audioBlock.
 func (a *AudioConfig) towerBytes() int64 {
+	if a.unified() {
+		return 4 * audioRowsAtOnce * int64(a.AudioEmbedDim) // the longest clip is shorter
+	}
 	d := a.HiddenSize
 	block := 3*d + 4*d + 2*d + max(d, a.OutputProjDims)
 	if a.UseClippedLinears {

@@ -5,7 +5,7 @@ import "testing"
 // The caches of a sequence never take more than Memory says, and at its end, when what
 // sliding layers held for the last pass is given back, a good part of it.
 func TestMemoryOfCaches(t *testing.T) {
-	for _, name := range []string{"tiny-e", "tiny-dense", "tiny-moe"} {
+	for _, name := range []string{"tiny-e", "tiny-dense", "tiny-moe", "tiny-unified"} {
 		for _, precision := range []Precision{Exact, Fast} {
 			m := open(t, "golden/checkpoints/"+name, Options{Precision: precision})
 			const prompt, reply = 1500, 20

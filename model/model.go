@@ -42,8 +42,8 @@ type Model struct {
 
 	unused  map[string]bool // tensors that the file holds and the model does not read
 	decoder *decoder
-	vision  *visionTower // nil in a checkpoint without one
-	audio   *audioTower  // nil in a checkpoint without one
+	vision  imageEncoder // nil in a checkpoint without one
+	audio   soundEncoder // nil in a checkpoint without one
 	workers *tensor.Pool
 	options Options
 
@@ -95,11 +95,19 @@ func (m *Model) bind(workers *tensor.Pool) error {
 	b.workers = workers
 	c := m.config
 	m.decoder = bindDecoder(b, &c.TextConfig)
-	if c.VisionConfig != nil {
-		m.vision = bindVision(b, c.VisionConfig, c.TextConfig.HiddenSize)
+	switch v := c.VisionConfig; {
+	case v == nil:
+	case v.unified():
+		m.vision = bindPictureEmbedder(b, v, c.TextConfig.HiddenSize)
+	default:
+		m.vision = bindVision(b, v, c.TextConfig.HiddenSize)
 	}
-	if c.AudioConfig != nil {
-		m.audio = bindAudio(b, c.AudioConfig, c.TextConfig.HiddenSize)
+	switch a := c.AudioConfig; {
+	case a == nil:
+	case a.unified():
+		m.audio = bindSoundEmbedder(b, a, c.TextConfig.HiddenSize)
+	default:
+		m.audio = bindAudio(b, a, c.TextConfig.HiddenSize)
 	}
 	m.decoder.vectors = b.vectors
 	m.unused = b.unused
@@ -135,13 +143,13 @@ func (m *Model) load(o Options) error {
 			m.decoder.ropes[kind] = newRope(c.TextConfig.RopeParameters[name], c.TextConfig.headDim(i))
 		}
 	}
-	if m.vision != nil {
-		m.vision.rope = newRope(c.VisionConfig.RopeParameters, c.VisionConfig.HeadDim/2)
+	if t, ok := m.vision.(*visionTower); ok {
+		t.rope = newRope(c.VisionConfig.RopeParameters, c.VisionConfig.HeadDim/2)
 	}
-	if m.audio != nil {
-		m.audio.window = c.AudioConfig.AttentionContextLeft - 1
+	if t, ok := m.audio.(*audioTower); ok {
+		t.window = c.AudioConfig.AttentionContextLeft - 1
 		if o.WideAudio {
-			m.audio.window++
+			t.window++
 		}
 	}
 	if o.EncoderCache == 0 {
@@ -199,7 +207,15 @@ func (m *Model) Spec() (spec vision.Spec, ok bool) {
 	if v == nil {
 		return vision.Spec{}, false
 	}
-	return vision.Spec{PatchSize: v.PatchSize, PoolingKernelSize: v.PoolingKernelSize}, true
+	return v.spec(), true
+}
+
+// spec says how pictures are cut: in a 12B the pixels of a soft token are one patch.
+func (v *VisionConfig) spec() vision.Spec {
+	if v.unified() {
+		return vision.Spec{PatchSize: v.PatchSize * v.PoolingKernelSize, PoolingKernelSize: 1}
+	}
+	return vision.Spec{PatchSize: v.PatchSize, PoolingKernelSize: v.PoolingKernelSize}
 }
 
 // Budget is the soft-token budget for a picture that the checkpoint is set to by
@@ -212,6 +228,13 @@ func (m *Model) Budget() int {
 		return v.DefaultOutputLength
 	}
 	return 280
+}
+
+// imageEncoder turns the patches of a picture into soft tokens: a vision tower, or a 12B's
+// pictureEmbedder.
+type imageEncoder interface {
+	// encode returns the soft tokens [S, D] of one picture, a copy that the caller keeps.
+	encode(s *scratch, p *vision.Patches) (tensor.Mat, error)
 }
 
 // SoftTokens are the embeddings of one picture, [Rows, Width], as the decoder takes

@@ -11,7 +11,7 @@ import (
 // Questions about one picture that follow another are answered as if they stood alone,
 // to the last bit, and run only what is new.
 func TestPrefixCache(t *testing.T) {
-	for _, name := range []string{"tiny-e", "tiny-dense", "tiny-moe"} {
+	for _, name := range []string{"tiny-e", "tiny-dense", "tiny-moe", "tiny-unified"} {
 		m := open(t, "golden/checkpoints/"+name, Options{})
 		soft, err := m.EncodeImages([]*vision.Patches{patches(t, m, "golden/media/scene.png", 70), patches(t, m, "golden/media/tiny.png", 70)})
 		if err != nil {

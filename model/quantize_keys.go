@@ -173,7 +173,22 @@ func (m *Model) mmprojKeys() []gguf.KV {
 	add := func(key string, value any) { keys = append(keys, gguf.KV{Key: "clip." + key, Value: value}) }
 	add("has_vision_encoder", m.config.VisionConfig != nil)
 	add("has_audio_encoder", m.config.AudioConfig != nil)
-	if v := m.config.VisionConfig; v != nil {
+	if v := m.config.VisionConfig; v != nil && v.unified() {
+		add("vision.projector_type", "gemma4uv")
+		add("vision.projection_dim", width)
+		add("vision.image_size", uint32(224)) // asked for and not used
+		add("vision.patch_size", uint32(v.PatchSize))
+		add("vision.embedding_length", uint32(v.MMEmbedDim))
+		for _, none := range []string{"feed_forward_length", "block_count", "attention.head_count"} {
+			add("vision."+none, uint32(0)) // asked for as well
+		}
+		add("vision.attention.layer_norm_epsilon", v.RMSNormEps)
+		add("vision.image_mean", []float32{0, 0, 0})
+		add("vision.image_std", []float32{1, 1, 1})
+		if v.PoolingKernelSize != 3 {
+			add("vision.projector.scale_factor", uint32(v.PoolingKernelSize))
+		}
+	} else if v != nil {
 		add("vision.projector_type", "gemma4v")
 		add("vision.projection_dim", width)
 		add("vision.image_size", uint32(224)) // asked for and not used
@@ -189,7 +204,16 @@ func (m *Model) mmprojKeys() []gguf.KV {
 			add("vision.projector.scale_factor", uint32(v.PoolingKernelSize))
 		}
 	}
-	if a := m.config.AudioConfig; a != nil {
+	if a := m.config.AudioConfig; a != nil && a.unified() {
+		add("audio.projector_type", "gemma4ua")
+		add("audio.projection_dim", width)
+		add("audio.num_mel_bins", uint32(melBins)) // as llama.cpp's converter has it; there are none
+		add("audio.embedding_length", uint32(a.AudioEmbedDim))
+		for _, none := range []string{"feed_forward_length", "block_count", "attention.head_count"} {
+			add("audio."+none, uint32(0))
+		}
+		add("audio.attention.layer_norm_epsilon", a.RMSNormEps)
+	} else if a != nil {
 		add("audio.projector_type", "gemma4a")
 		add("audio.projection_dim", width)
 		add("audio.num_mel_bins", uint32(melBins))

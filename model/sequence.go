@@ -1,5 +1,7 @@
 package model
 
+import "math"
+
 // sequence is one prompt with its reply and its KV caches, one for each layer that
 // owns keys and values.
 type sequence struct {
@@ -22,23 +24,31 @@ func newSequence(c *TextConfig, p *Prompt, pool pagePool) *sequence {
 }
 
 // visible returns what layer i's query at position start+n sees: positions [from, to).
-// It is a single range in every case: what a picture adds to a causal window follows
+// It is a single range in every case: what a picture adds to a causal window touches
 // it without a gap.
+//
+// Where pictures see themselves in both directions they do so in sliding layers, whose
+// window bounds the past and not what is ahead in the picture. In a 12B they do in all layers,
+// and no window cuts into a picture. These are the rules of transformers 5.23.
 func (s *sequence) visible(i, start int) func(n int) (from, to int) {
 	c := s.config
-	if !c.Sliding(i) {
-		return func(n int) (int, int) { return 0, start + n + 1 }
+	window := math.MaxInt
+	if c.Sliding(i) {
+		window = c.SlidingWindow
 	}
-	both := c.bidirectionalImages()
+	both := c.bidirectionalImages() && (c.Sliding(i) || c.unified())
 	return func(n int) (int, int) {
 		at := start + n
-		to := at + 1
+		from, to := max(0, at-window+1), at+1
 		if both && at < s.prompt.Len() {
-			if _, hi, ok := s.prompt.block(at); ok {
-				to = hi // later tokens of the same picture; the window bounds only the past
+			if lo, hi, ok := s.prompt.block(at); ok {
+				to = hi
+				if c.unified() {
+					from = min(from, lo)
+				}
 			}
 		}
-		return max(0, at-c.SlidingWindow+1), to
+		return from, to
 	}
 }
 

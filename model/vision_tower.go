@@ -34,7 +34,7 @@ type visionLayer struct {
 // encode returns the soft tokens [S, D] of one image. The result is a copy that the caller keeps.
 func (t *visionTower) encode(s *scratch, p *vision.Patches) (tensor.Mat, error) {
 	c := t.config
-	if err := t.check(p); err != nil {
+	if err := checkPatches(p, c.spec(), c.PositionEmbeddingSize); err != nil {
 		return tensor.Mat{}, err
 	}
 	if s.fast {
@@ -74,16 +74,16 @@ func (t *visionTower) pack(p *tensor.Pool) {
 	release(t.stored, "")
 }
 
-func (t *visionTower) check(p *vision.Patches) error {
-	c := t.config
-	k := c.PoolingKernelSize
+// checkPatches finds what cannot be encoded; each axis has so many positions.
+func checkPatches(p *vision.Patches, spec vision.Spec, positions int) error {
+	k, patch := spec.PoolingKernelSize, 3*spec.PatchSize*spec.PatchSize
 	switch {
 	case p.Columns < 1 || p.Rows < 1 || p.Columns%k != 0 || p.Rows%k != 0:
 		return fmt.Errorf("model: an image of %d × %d patches does not divide into cells of %d × %d", p.Columns, p.Rows, k, k)
-	case p.Columns > c.PositionEmbeddingSize || p.Rows > c.PositionEmbeddingSize:
-		return fmt.Errorf("model: an image of %d × %d patches is past this checkpoint's %d positions", p.Columns, p.Rows, c.PositionEmbeddingSize)
-	case len(p.Values) != p.Columns*p.Rows*t.patchProj.In():
-		return fmt.Errorf("model: %d patch values for %d × %d patches of %d", len(p.Values), p.Columns, p.Rows, t.patchProj.In())
+	case p.Columns > positions || p.Rows > positions:
+		return fmt.Errorf("model: an image of %d × %d patches is past this checkpoint's %d positions", p.Columns, p.Rows, positions)
+	case len(p.Values) != p.Columns*p.Rows*patch:
+		return fmt.Errorf("model: %d patch values for %d × %d patches of %d", len(p.Values), p.Columns, p.Rows, patch)
 	}
 	return nil
 }

@@ -18,7 +18,7 @@ type question struct {
 	text      string
 	textFirst bool // before the media, as Gemma 4 was trained for speech
 	images    []*vision.Patches
-	sound     []*audio.Mel
+	sound     []*audio.Features
 	film      []film
 
 	maxTokens   int

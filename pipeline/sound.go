@@ -163,7 +163,7 @@ func (r *run) pieces(w *work, rec *Recording, cut audio.Cut, prompt string, h *j
 	if err != nil {
 		return nil, err
 	}
-	mels := audio.NewExtractor(*r.specs.audio)
+	extractor := audio.NewExtractor(*r.specs.audio)
 	clock := func() float64 { return float64(rec.Position()) / float64(rec.Info().SampleRate) }
 	for piece, err := range audio.Pieces(rec, r.specs.audio.SampleRate, channels, cut) {
 		if err != nil {
@@ -177,7 +177,7 @@ func (r *run) pieces(w *work, rec *Recording, cut audio.Cut, prompt string, h *j
 		h.Pieces++
 		h.HeardSeconds += span.End - span.Start
 		q := r.questionOf(w, prompt)
-		q.textFirst, q.sound = true, []*audio.Mel{mels.Mel(piece.PCM)}
+		q.textFirst, q.sound = true, []*audio.Features{extractor.Features(piece.PCM)}
 		if !send(&part{question: q, reply: job.Reply{
 			Medium: job.Sound, Start: span.Start, End: span.End, Channel: piece.Channel,
 			Track: w.options.Track, Pauses: piece.Pauses, Subtitles: w.options.Subtitles,

@@ -80,9 +80,9 @@ func (c *inspectAudio) Run(ctx context.Context, s *streams) error {
 		r.SoftTokens += soft
 		r.Heard += p.Heard.End - p.Heard.Start
 		if c.Out != "" && len(rows) < mostMelRows {
-			mel := mels.Mel(p.PCM)
+			mel := mels.Features(p.PCM)
 			for f := range mel.Valid {
-				rows = append(rows, mel.Data[f*mel.Bins:][:mel.Bins])
+				rows = append(rows, mel.Data[f*mel.Width:][:mel.Width])
 			}
 		}
 	}

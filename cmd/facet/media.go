@@ -152,7 +152,7 @@ func (l *mediaLoader) audio(path string) error {
 	if more {
 		report(l.s.err, fmt.Errorf("%s: only the first %d seconds are heard: facet transcribe hears all", path, spec.MaxSamples/spec.SampleRate))
 	}
-	soft, err := l.m.EncodeAudio(audio.NewExtractor(spec).Mel(pcm))
+	soft, err := l.m.EncodeAudio(audio.NewExtractor(spec).Features(pcm))
 	l.media.Audio = append(l.media.Audio, soft)
 	return err
 }

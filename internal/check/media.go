@@ -87,18 +87,18 @@ func sound(m *model.Model, dir string, c *golden.Case) ([]*model.SoftTokens, err
 		return nil, model.UnsupportedError("this checkpoint takes no sound")
 	}
 	e := audio.NewExtractor(spec)
-	var clips []*audio.Mel
+	var clips []*audio.Features
 	for _, name := range c.Audio {
-		mel, err := recording(filepath.Join(dir, "media", name), spec, e)
+		clip, err := recording(filepath.Join(dir, "media", name), spec, e)
 		if err != nil {
 			return nil, err
 		}
-		clips = append(clips, mel)
+		clips = append(clips, clip)
 	}
 	return m.EncodeAudios(clips)
 }
 
-func recording(path string, spec audio.Spec, e *audio.Extractor) (*audio.Mel, error) {
+func recording(path string, spec audio.Spec, e *audio.Extractor) (*audio.Features, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -112,7 +112,7 @@ func recording(path string, spec audio.Spec, e *audio.Extractor) (*audio.Mel, er
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return e.Mel(pcm), nil
+	return e.Features(pcm), nil
 }
 
 func film(m *model.Model, path string, v *golden.Video) (*model.Video, error) {

@@ -36,7 +36,7 @@ func vocabulary(t *testing.T, name string) (v Vocabulary) {
 
 // A converted file has the tokenizer of the checkpoint it was made from, in every part.
 func TestNewAsOpen(t *testing.T) {
-	for _, name := range []string{"tiny-e", "tiny-dense", "tiny-moe"} {
+	for _, name := range []string{"tiny-e", "tiny-dense", "tiny-moe", "tiny-unified"} {
 		want := open(t, "golden/checkpoints/"+name)
 		v := vocabulary(t, "golden/gguf/"+name+"-bf16.gguf")
 		got, err := New(v)
