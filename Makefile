@@ -46,7 +46,8 @@ purego: setup
 race: setup
 	@$(GO) test -race -timeout 60m ./...
 
-# Adds what takes minutes, or needs Python or real weights (CONTRIBUTING.md).
+# Adds what takes minutes, or needs Python, a cross compiler with an emulator (the arm64
+# kernels), or real weights (CONTRIBUTING.md).
 full: setup
 	@FACET_FULL=1 $(GO) test -count 1 -timeout 120m ./...
 	@if scripts/have-libav; then FACET_FULL=1 $(GO) test -count 1 -timeout 30m -tags libav $(LIBAV); fi

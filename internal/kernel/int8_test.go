@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"os"
 	"strings"
 	"testing"
 )
@@ -466,13 +467,19 @@ func TestInt8Misuse(t *testing.T) {
 	Q4_0.MatMul(nil, 0, nil, 0, nil, 0, 0, 64) // nothing to do
 }
 
-// FACET_KERNEL picks the best set that it allows.
+// FACET_KERNEL picks the best set that it allows, and other names are errors.
 func TestEnvironment(t *testing.T) {
-	name := func(s *int8Bodies) string { return s.name }
-	for _, c := range []struct {
+	type choice struct {
 		value string
 		ok    bool
-	}{{"", true}, {"portable", Name() == "portable"}, {Name(), true}, {"sse", false}, {"AVX2", false}} {
+	}
+	choices := []choice{{"", true}, {"sse", false}, {"AVX2", false}}
+	for _, arch := range []string{"amd64", "arm64", "other"} {
+		for _, value := range levelsOf(arch) {
+			choices = append(choices, choice{value, value == Name()})
+		}
+	}
+	for _, c := range choices {
 		t.Setenv(Environment, c.value)
 		if err := CheckEnvironment(); (err == nil) != c.ok {
 			t.Errorf("%q: error %v", c.value, err)
@@ -480,19 +487,32 @@ func TestEnvironment(t *testing.T) {
 			t.Errorf("%q: error %q does not name it", c.value, err)
 		}
 	}
-	t.Setenv(Environment, "portable")
-	if got := best(int8Sets(), name); got != &portableInt8 {
-		t.Errorf("portable chooses %s", got.name)
-	}
-	for _, value := range []string{"", "vnni", "nonsense"} {
-		t.Setenv(Environment, value)
-		if got := best(int8Sets(), name); got.name != int8Sets()[0].name {
-			t.Errorf("%q chooses %s of %s", value, got.name, int8Sets()[0].name)
+	checkChoice(t, sets(), func(s *bodies) string { return s.name })
+	checkChoice(t, int8Sets(), func(s *int8Bodies) string { return s.name })
+	checkChoice(t, bf16Sets(), func(s *bf16Bodies) string { return s.name })
+}
+
+// checkChoice checks which of sets, of one kind and best first, each value of Environment chooses.
+func checkChoice[T any](t *testing.T, sets []*T, name func(*T) string) {
+	t.Helper()
+	for i, s := range sets {
+		if level(name(s)) < 0 || i > 0 && level(name(s)) >= level(name(sets[i-1])) {
+			t.Errorf("set %s, number %d of %d, is not between portable and the one before", name(s), i, len(sets))
+		}
+		t.Setenv(Environment, levels[level(name(s))])
+		if got := best(sets, name); name(got) != name(s) {
+			t.Errorf("%s chooses %s", os.Getenv(Environment), name(got))
 		}
 	}
-	t.Setenv(Environment, "avx512")
-	if got := best(int8Sets(), name); got.name == "vnni" {
-		t.Errorf("avx512 chooses vnni")
+	for _, value := range []string{"", levels[len(levels)-1], "nonsense"} {
+		t.Setenv(Environment, value)
+		if got := best(sets, name); got != sets[0] {
+			t.Errorf("%q chooses %s of %s", value, name(got), name(sets[0]))
+		}
+	}
+	t.Setenv(Environment, "portable")
+	if got := best(sets, name); name(got) != "portable" {
+		t.Errorf("portable chooses %s", name(got))
 	}
 }
 

@@ -32,19 +32,20 @@ INLINE vec acc_end(const int bits, acc a, int32_t start, const int count) { retu
 // shift moves bits of 16-bit pieces up, or down if n is negative.
 INLINE __m512i shift(__m512i v, const int n) { return n >= 0 ? _mm512_slli_epi16(v, n) : _mm512_srli_epi16(v, -n); }
 
+#define OR_AND 0xf8 // a | b & c; Clang wants the number itself
+
 // weights returns columns 4c to 4c + 3 of 16 rows of a block.
 INLINE bytes64 weights(const int bits, const uint8_t *q, const int c) {
 	if (bits == 8)
 		return _mm512_loadu_si512(q + 64 * c);
 	__m512i v = _mm512_loadu_si512(q + 64 * (c & 3));
 	v = _mm512_and_si512(c < 4 ? shift(v, 4) : v, _mm512_set1_epi8((char)0xf0));
-	const int or_and = 0xf8; // a | b & c
 	if (bits == 5) {
 		__m512i low = shift(_mm512_loadu_si512(q + 256), 3 - c);
-		v = _mm512_ternarylogic_epi32(v, low, _mm512_set1_epi8(0x08), or_and);
+		v = _mm512_ternarylogic_epi32(v, low, _mm512_set1_epi8(0x08), OR_AND);
 	} else if (bits == 6) {
 		__m512i low = shift(_mm512_loadu_si512(q + 256 + 64 * (c / 4)), 2 - 2 * (c & 3));
-		v = _mm512_ternarylogic_epi32(v, low, _mm512_set1_epi8(0x0c), or_and);
+		v = _mm512_ternarylogic_epi32(v, low, _mm512_set1_epi8(0x0c), OR_AND);
 	}
 	return v;
 }
