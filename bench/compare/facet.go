@@ -33,6 +33,10 @@ type facetReport struct {
 		SoftTokens       int     `json:"soft_tokens"`
 		EncodesPerSecond float64 `json:"encodes_per_second"`
 	} `json:"images"`
+	Sound struct {
+		SoftTokens       int     `json:"soft_tokens"`
+		EncodesPerSecond float64 `json:"encodes_per_second"`
+	} `json:"sound"`
 }
 
 func (f *facet) measure(ctx context.Context, g group) (values, error) {
@@ -63,6 +67,11 @@ func (f *facet) measure(ctx context.Context, g group) (values, error) {
 				v[figure{imageTime, i.Budget}] = 1 / i.EncodesPerSecond
 			}
 		}
+	case "sound":
+		if r.Sound.SoftTokens != soundTokens {
+			return v, fmt.Errorf("%d s of sound give %d soft tokens, and in llama.cpp %d", soundSeconds, r.Sound.SoftTokens, soundTokens)
+		}
+		v[figure{soundTime, 0}] = 1 / r.Sound.EncodesPerSecond
 	case "load":
 		v[figure{loadTime, 0}] = r.LoadSeconds
 	}
@@ -78,6 +87,8 @@ func (f *facet) bench(ctx context.Context, g group) (r facetReport, err error) {
 		args = append(args, "--figures", "sequences", "--prompt", strconv.Itoa(batchPrompt), "--gen", strconv.Itoa(f.a.Gen), "--batch", joined(f.a.Batch))
 	case "image":
 		args = append(args, "--figures", "images", "--mmproj", f.a.Mmproj, "--budgets", strconv.Itoa(g.n))
+	case "sound":
+		args = append(args, "--figures", "sound", "--mmproj", f.a.Mmproj)
 	case "load":
 		args = append(args, "--figures", "prompt", "--prompt", "1", "--gen", "1")
 	}

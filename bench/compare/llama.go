@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"image"
@@ -30,10 +31,12 @@ func (l *llama) measure(ctx context.Context, g group) (values, error) {
 		return l.sequences(ctx)
 	case "image":
 		return l.image(ctx, g.n)
+	case "sound":
+		return l.sound(ctx)
 	case "load":
 		return l.load(ctx)
 	}
-	return nil, fmt.Errorf("figure %q is not known: prompt, sequences, image and load are", g.kind)
+	return nil, fmt.Errorf("figure %q is not known: prompt, sequences, image, sound and load are", g.kind)
 }
 
 func (l *llama) tool(name string) string { return filepath.Join(l.a.Llama, name) }
@@ -124,26 +127,61 @@ func (l *llama) image(ctx context.Context, budget int) (values, error) {
 	if err := p.write(path); err != nil {
 		return nil, err
 	}
-	// It warms up by default: another picture is encoded before the clock starts.
-	cmd := exec.CommandContext(ctx, l.tool("llama-mtmd-cli"), "-m", l.a.Model, "--mmproj", l.a.Mmproj, "-t", strconv.Itoa(l.a.Threads),
-		"-fa", l.a.FlashAttn, "--image", path, "--image-min-tokens", "1", "--image-max-tokens", "1200", "--jinja", "-c", "2048", "-n", "1", "-p", "Describe.", "-lv", "4") // 4: says how many soft tokens it decodes
-	out, err := cmd.CombinedOutput() // what it logs goes to standard error
-	if err != nil {
-		return nil, fmt.Errorf("llama-mtmd-cli: %w: %s", err, out)
-	}
-	seconds, soft, err := parseMtmd(string(out))
-	if err == nil && soft != p.soft() {
-		err = fmt.Errorf("llama-mtmd-cli: %d soft tokens, want %d", soft, p.soft())
-	}
+	seconds, err := l.mtmd(ctx, p.soft(), "--image", path, "--image-min-tokens", "1", "--image-max-tokens", "1200")
 	if err != nil {
 		return nil, err
 	}
 	return values{{imageTime, budget}: seconds}, nil
 }
 
+// What both programs hear: as much as the model takes at once.
+const (
+	soundSeconds = 30
+	soundTokens  = 750
+)
+
+// sound runs llama-mtmd-cli on noise.
+func (l *llama) sound(ctx context.Context) (values, error) {
+	const rate = 16000
+	samples := make([]byte, 2*rate*soundSeconds)
+	random := rand.New(rand.NewPCG(1, 1))
+	for i := range samples {
+		samples[i] = byte(random.Uint32())
+	}
+	head := []byte("RIFF\x00\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00\x80\x3e\x00\x00\x00\x7d\x00\x00\x02\x00\x10\x00data")
+	head = binary.LittleEndian.AppendUint32(head, uint32(len(samples)))
+	binary.LittleEndian.PutUint32(head[4:], uint32(len(head)-8+len(samples)))
+	path := filepath.Join(l.dir, "noise.wav")
+	if err := os.WriteFile(path, append(head, samples...), 0o600); err != nil {
+		return nil, err
+	}
+	seconds, err := l.mtmd(ctx, soundTokens, "--audio", path)
+	if err != nil {
+		return nil, err
+	}
+	return values{{soundTime, 0}: seconds}, nil
+}
+
+// mtmd runs llama-mtmd-cli on one medium and returns how long it encoded it, to so many
+// soft tokens. It warms up by default: another medium is encoded before the clock starts.
+func (l *llama) mtmd(ctx context.Context, want int, medium ...string) (seconds float64, err error) {
+	args := []string{"-m", l.a.Model, "--mmproj", l.a.Mmproj, "-t", strconv.Itoa(l.a.Threads), "-fa", l.a.FlashAttn}
+	args = append(args, medium...)
+	args = append(args, "--jinja", "-c", "2048", "-n", "1", "-p", "Describe.", "-lv", "4")   // 4: says how many soft tokens it decodes
+	out, err := exec.CommandContext(ctx, l.tool("llama-mtmd-cli"), args...).CombinedOutput() // what it logs goes to standard error
+	if err != nil {
+		return 0, fmt.Errorf("llama-mtmd-cli: %w: %s", err, out)
+	}
+	seconds, soft, err := parseMtmd(string(out))
+	if err == nil && soft != want {
+		err = fmt.Errorf("llama-mtmd-cli: %d soft tokens, want %d", soft, want)
+	}
+	return seconds, err
+}
+
 var (
 	encoded = regexp.MustCompile(`batch encoding done in (\d+) ms`)
-	decoded = regexp.MustCompile(`decoding image batch .*n_tokens_batch = (\d+)`)
+	decoded = regexp.MustCompile(`decoding (?:image|audio) batch .*n_tokens_batch = (\d+)`)
 )
 
 // parseMtmd returns the time that encoding took and the soft tokens that came of it.

@@ -14,6 +14,7 @@
 //	step       one sequence, tokens a second              facet bench    llama-bench
 //	sequences  steps of several, tokens a second          facet bench    llama-batched-bench
 //	image      from pixels to soft tokens, seconds        facet bench    llama-mtmd-cli
+//	sound      of 30 s to soft tokens, seconds            facet bench    llama-mtmd-cli
 //	load       until ready to answer, file in the cache   facet bench    bench/llama.cpp/logits
 //
 // A figure that a program does not give is left out, and the reason goes to standard error.
@@ -34,7 +35,7 @@ import (
 
 type arguments struct {
 	Model     string   `arg:"" help:"The GGUF file." type:"existingfile"`
-	Mmproj    string   `help:"Its vision tower; without it no image is measured." type:"existingfile" placeholder:"FILE"`
+	Mmproj    string   `help:"Its towers; without it neither image nor sound is measured." type:"existingfile" placeholder:"FILE"`
 	Rounds    int      `help:"Times each figure is measured with each program." default:"7"`
 	Threads   int      `help:"Threads that compute." default:"2"`
 	Prompt    []int    `help:"Lengths of prompts." default:"512,4096"`
@@ -46,7 +47,7 @@ type arguments struct {
 	Facet     string   `help:"facet's program." default:"bin/facet"`
 	Llama     string   `help:"Folder of llama.cpp's programs." default:"out/llama.cpp/build/bin"`
 	Programs  []string `help:"Which to run: facet, llama.cpp." default:"facet,llama.cpp"`
-	Figures   []string `help:"Which to measure: prompt, sequences, image, load." default:"prompt,sequences,image,load"`
+	Figures   []string `help:"Which to measure: prompt, sequences, image, sound, load." default:"prompt,sequences,image,sound,load"`
 	JSON      bool     `help:"Print one JSON object."`
 }
 
@@ -133,6 +134,7 @@ const (
 	stepRate
 	sequencesRate
 	imageTime
+	soundTime
 	loadTime
 	// What a machine can do, as facet measures it.
 	memoryLimit
@@ -167,6 +169,10 @@ func (a *arguments) groups() []group {
 				if a.Mmproj != "" {
 					groups = append(groups, group{f, n})
 				}
+			}
+		case "sound":
+			if a.Mmproj != "" {
+				groups = append(groups, group{f, 0})
 			}
 		default:
 			groups = append(groups, group{f, 0})

@@ -94,6 +94,8 @@ func (f figure) names() (name, unit string) {
 		return fmt.Sprintf("%d sequences", f.n), "tokens/s"
 	case imageTime:
 		return fmt.Sprintf("image of %d", pictures[f.n].soft()), "s"
+	case soundTime:
+		return fmt.Sprintf("%d s of sound", soundSeconds), "s"
 	case loadTime:
 		return "load", "s"
 	case memoryLimit:
@@ -109,7 +111,7 @@ func (f figure) names() (name, unit string) {
 }
 
 // less reports whether less of the figure is better.
-func (f figure) less() bool { return f.kind == imageTime || f.kind == loadTime }
+func (f figure) less() bool { return f.kind == imageTime || f.kind == soundTime || f.kind == loadTime }
 
 // ratio returns how much better facet's figure is than llama.cpp's; 0 if one is missing.
 func (f figure) ratio(facet, llama float64) float64 {

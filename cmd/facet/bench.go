@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"facet/audio"
 	"facet/internal/kernel"
 	"facet/model"
 	"facet/vision"
@@ -15,7 +16,7 @@ import (
 // benchCommand measures the speed of a checkpoint on this machine.
 type benchCommand struct {
 	modelFlags
-	Figures []string `help:"What to measure: prompt (with the steps after it), every-row (the prompt with no layer left out), sequences, images, limits (of the machine)." enum:"prompt,every-row,sequences,images,limits" default:"prompt,sequences,images,limits"`
+	Figures []string `help:"What to measure: prompt (with the steps after it), every-row (the prompt with no layer left out), sequences, images, sound, limits (of the machine)." enum:"prompt,every-row,sequences,images,sound,limits" default:"prompt,sequences,images,sound,limits"`
 	Prompt  int      `help:"Tokens in the prompt." default:"512"`
 	Gen     int      `help:"Tokens generated after it." default:"64"`
 	Batch   []int    `help:"Numbers of sequences whose steps are measured together." placeholder:"N"`
@@ -34,12 +35,15 @@ type benchReport struct {
 	PromptTokens          int              `json:"prompt_tokens"`
 	GeneratedTokens       int              `json:"generated_tokens"`
 	PromptTokensPerSecond float64          `json:"prompt_tokens_per_second,omitempty"`
+	PromptShare           float64          `json:"prompt_share_of_limit,omitempty"` // of what the multipliers could do
 	EveryRowPerSecond     float64          `json:"prompt_tokens_per_second_every_row,omitempty"`
 	StepTokensPerSecond   float64          `json:"step_tokens_per_second,omitempty"`
 	StepBytes             int64            `json:"step_bytes"`
 	StepGBPerSecond       float64          `json:"step_gigabytes_per_second,omitempty"`
+	StepShare             float64          `json:"step_share_of_limit,omitempty"` // of what the memory gives
 	Batches               []batchBenchmark `json:"batches,omitempty"`
 	Images                []imageBenchmark `json:"images,omitempty"`
+	Sound                 *soundBenchmark  `json:"sound,omitempty"`
 	Limits                *limitBenchmark  `json:"limits,omitempty"`
 }
 
@@ -58,6 +62,16 @@ type batchBenchmark struct {
 
 type imageBenchmark struct {
 	Budget           int     `json:"budget"`
+	SoftTokens       int     `json:"soft_tokens"`
+	EncodesPerSecond float64 `json:"encodes_per_second"`
+	Share            float64 `json:"share_of_limit,omitempty"` // of what the multipliers could do
+
+	patches int
+}
+
+// soundBenchmark is the encoding of one piece of sound, from mel to soft tokens.
+type soundBenchmark struct {
+	Seconds          float64 `json:"seconds"`
 	SoftTokens       int     `json:"soft_tokens"`
 	EncodesPerSecond float64 `json:"encodes_per_second"`
 }
@@ -90,7 +104,7 @@ func (c *benchCommand) Run(ctx context.Context, s *streams) error {
 		figure string
 		run    func(context.Context, *model.Model, *benchReport) error
 	}{
-		{"prompt", c.text}, {"every-row", c.everyRow}, {"sequences", c.batches}, {"images", c.images}, {"limits", limits},
+		{"prompt", c.text}, {"every-row", c.everyRow}, {"sequences", c.batches}, {"images", c.images}, {"sound", c.sound}, {"limits", limits},
 	} {
 		if !slices.Contains(c.Figures, measure.figure) {
 			continue
@@ -99,11 +113,36 @@ func (c *benchCommand) Run(ctx context.Context, s *streams) error {
 			return err
 		}
 	}
+	r.share(m)
 	if c.JSON {
 		return printJSON(s.out, r)
 	}
 	r.print(s)
 	return nil
+}
+
+// share sets how near the figures come to what the machine could do, if that was measured.
+func (r *benchReport) share(m *model.Model) {
+	if r.Limits == nil {
+		return
+	}
+	l := model.Limits{
+		Float32: 1e9 * r.Limits.Float32GFLOPS, BFloat16: 1e9 * r.Limits.BF16GFLOPS,
+		Int8: 1e9 * r.Limits.Int8GOPS, Read: 1e9 * r.Limits.MemoryGBPerSecond,
+	}
+	r.PromptShare = m.PromptLimit(l, r.PromptTokens) * r.PromptTokensPerSecond / float64(r.PromptTokens)
+	r.StepShare = r.StepGBPerSecond / r.Limits.MemoryGBPerSecond
+	for i := range r.Images {
+		r.Images[i].Share = m.ImageLimit(l, r.Images[i].patches) * r.Images[i].EncodesPerSecond
+	}
+}
+
+// shareOf shows a share, if it is known.
+func shareOf(share float64, what string) string {
+	if share == 0 {
+		return ""
+	}
+	return fmt.Sprintf(": %.0f %% of what this machine's %s", 100*share, what)
 }
 
 // generate runs one request and returns the time of the prompt, up to the first
@@ -309,9 +348,38 @@ func (c *benchCommand) images(ctx context.Context, m *model.Model, r *benchRepor
 		if err != nil {
 			return err
 		}
-		r.Images = append(r.Images, imageBenchmark{budget, soft, rate})
+		r.Images = append(r.Images, imageBenchmark{Budget: budget, SoftTokens: soft, EncodesPerSecond: rate, patches: p.Columns * p.Rows})
 	}
 	return nil
+}
+
+// sound measures the encoding of as much noise as the model hears at once.
+func (c *benchCommand) sound(ctx context.Context, m *model.Model, r *benchReport) error {
+	spec, ok := m.AudioSpec()
+	if !ok {
+		return nil
+	}
+	pcm, random := make([]float32, spec.MaxSamples), rand.New(rand.NewPCG(1, 1))
+	for i := range pcm {
+		pcm[i] = random.Float32() - 0.5
+	}
+	features := audio.NewExtractor(spec).Features(pcm)
+	b := &soundBenchmark{Seconds: float64(spec.MaxSamples) / float64(spec.SampleRate)}
+	var err error
+	b.EncodesPerSecond, err = c.median(func() (float64, error) {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		start := time.Now()
+		tokens, err := m.EncodeAudio(features)
+		if err != nil {
+			return 0, err
+		}
+		b.SoftTokens = tokens.Rows
+		return 1 / time.Since(start).Seconds(), nil
+	})
+	r.Sound = b
+	return err
 }
 
 // noise is a page of noise that fills the budget.
@@ -337,24 +405,23 @@ func median(v []float64) float64 {
 func (r *benchReport) print(s *streams) {
 	fmt.Fprintf(s.out, "%s · %s kernels · %d threads · %s · loaded in %.2f s\n", r.Model, r.Kernels, r.Threads, r.Precision, r.LoadSeconds)
 	if r.PromptTokensPerSecond > 0 {
-		fmt.Fprintf(s.out, "prompt  %10.1f tokens/s  (%d tokens)\n", r.PromptTokensPerSecond, r.PromptTokens)
+		fmt.Fprintf(s.out, "prompt  %10.1f tokens/s  (%d tokens)%s\n", r.PromptTokensPerSecond, r.PromptTokens, shareOf(r.PromptShare, "multipliers could do"))
 	}
 	if r.EveryRowPerSecond > 0 {
 		fmt.Fprintf(s.out, "prompt  %10.1f tokens/s  with every row through every layer\n", r.EveryRowPerSecond)
 	}
 	if r.StepTokensPerSecond > 0 {
-		share := ""
-		if r.Limits != nil {
-			share = fmt.Sprintf(": %.0f %% of what this machine's memory gives", 100*r.StepGBPerSecond/r.Limits.MemoryGBPerSecond)
-		}
 		fmt.Fprintf(s.out, "step    %10.1f tokens/s  (%d tokens; %s read for each, %.1f GB/s%s)\n",
-			r.StepTokensPerSecond, r.GeneratedTokens, size(r.StepBytes), r.StepGBPerSecond, share)
+			r.StepTokensPerSecond, r.GeneratedTokens, size(r.StepBytes), r.StepGBPerSecond, shareOf(r.StepShare, "memory gives"))
 	}
 	for _, b := range r.Batches {
 		fmt.Fprintf(s.out, "steps   %10.1f tokens/s  of %d sequences together\n", b.StepTokensPerSecond, b.Sequences)
 	}
 	for _, i := range r.Images {
-		fmt.Fprintf(s.out, "image   %10.2f encodes/s at budget %d (%d soft tokens)\n", i.EncodesPerSecond, i.Budget, i.SoftTokens)
+		fmt.Fprintf(s.out, "image   %10.2f encodes/s at budget %d (%d soft tokens)%s\n", i.EncodesPerSecond, i.Budget, i.SoftTokens, shareOf(i.Share, "multipliers could do"))
+	}
+	if b := r.Sound; b != nil {
+		fmt.Fprintf(s.out, "sound   %10.2f encodes/s of %.0f s (%d soft tokens): %.0f× real time\n", b.EncodesPerSecond, b.Seconds, b.SoftTokens, b.EncodesPerSecond*b.Seconds)
 	}
 	if l := r.Limits; l != nil {
 		fmt.Fprintf(s.out, "limits  %10.1f GB/s read, %.0f GFLOP/s float32, %.0f GFLOP/s bfloat16, %.0f GOP/s int8\n", l.MemoryGBPerSecond, l.Float32GFLOPS, l.BF16GFLOPS, l.Int8GOPS)
