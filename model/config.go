@@ -155,6 +155,9 @@ type GenerationConfig struct {
 	TopP        *float32 `json:"top_p"`
 	MinP        float32  `json:"min_p"`
 	EOSTokenID  TokenIDs `json:"eos_token_id"`
+
+	// SuppressTokens are never chosen: a 12B names the ends of pictures and of sound.
+	SuppressTokens TokenIDs `json:"suppress_tokens,omitempty"`
 }
 
 // ProcessorConfig is processor_config.json, as far as the engine reads it.

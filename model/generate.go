@@ -214,6 +214,7 @@ func (b *Batch) run(segments []segment, owners []*generation) ([]chosen, error) 
 		}
 		if segments[n].wanted > 0 {
 			if c := &choices[n]; c.err == nil {
+				g.suppress(logits[row], m.ids.suppressed)
 				c.token.ID, c.token.LogProb, c.err = g.next(logits[row])
 			}
 			row++
@@ -251,6 +252,19 @@ func (g *generation) allow(vocabulary int) ([]int32, error) {
 		return nil, nil
 	}
 	return a, nil
+}
+
+// suppress takes the tokens that no reply has out of logits, of the allowed tokens or of all.
+func (g *generation) suppress(logits []float32, ids []int32) {
+	for _, id := range ids {
+		at, ok := int(id), true
+		if g.allowed != nil && len(g.allowed) == len(logits) {
+			at, ok = slices.BinarySearch(g.allowed, id)
+		}
+		if ok {
+			logits[at] = float32(math.Inf(-1))
+		}
+	}
 }
 
 // next chooses among the logits of the allowed tokens or, where those are more than few,

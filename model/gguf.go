@@ -18,7 +18,13 @@ const (
 	mmprojArchitecture = "clip"
 )
 
-const chatTemplateKey = "tokenizer.chat_template"
+const (
+	chatTemplateKey = "tokenizer.chat_template"
+	suppressKey     = "tokenizer.ggml.suppress_tokens"
+)
+
+// maxSuppressed bounds the tokens that a file keeps from replies; a 12B has two.
+const maxSuppressed = 4096
 
 // maxLayers is what validate allows, known before it to what makes a list of them.
 const maxLayers = 1024
@@ -458,6 +464,14 @@ func ggufSampling(k *ggufKeys, g *GenerationConfig) {
 		}
 	}
 	g.MinP = float32(k.floatOr(p+"min_p", 0))
+	suppressed := optional(k, suppressKey, k.file.Uints, nil)
+	if len(suppressed) > maxSuppressed {
+		k.fail(FormatError(fmt.Sprintf("key %q has %d values, more than %d", suppressKey, len(suppressed), maxSuppressed)))
+		return
+	}
+	for _, id := range suppressed {
+		g.SuppressTokens = append(g.SuppressTokens, int32(min(id, math.MaxInt32)))
+	}
 	g.DoSample = g.TopK > 0 || g.TopP != nil || g.Temperature != nil
 }
 

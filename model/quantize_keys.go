@@ -159,6 +159,9 @@ func (m *Model) vocabularyKeys() ([]gguf.KV, error) {
 			keys = append(keys, gguf.KV{Key: "tokenizer.ggml." + special[0] + "_token_id", Value: uint32(id)})
 		}
 	}
+	if ids := m.config.Generation.SuppressTokens; len(ids) > 0 {
+		keys = append(keys, gguf.KV{Key: suppressKey, Value: []int32(ids)})
+	}
 	template, err := m.readTemplate()
 	if err == nil && template != "" {
 		keys = append(keys, gguf.KV{Key: chatTemplateKey, Value: template})

@@ -16,6 +16,7 @@ type specialIDs struct {
 	audioBegin, audioEnd int32
 	turnEnd              int32   // −1 where the vocabulary lacks it
 	end                  []int32 // every id that ends a reply
+	suppressed           []int32 // never part of a reply, unlike the same ids in a prompt
 }
 
 // resolveIDs looks the control tokens up in the tokenizer, which may be nil. A
@@ -57,6 +58,12 @@ func resolveIDs(t *tokenizer.Tokenizer, c *Config) (specialIDs, error) {
 			}
 		}
 	}
+	for _, id := range c.Generation.SuppressTokens {
+		if id < 0 || int(id) >= c.TextConfig.VocabSize {
+			return ids, FormatError(fmt.Sprintf("suppress_tokens has %d, outside the vocabulary of %d", id, c.TextConfig.VocabSize))
+		}
+	}
+	ids.suppressed = c.Generation.SuppressTokens
 	return ids, nil
 }
 
