@@ -281,6 +281,18 @@ func TestDecoderDies(t *testing.T) {
 	}
 }
 
+// A decoder that takes long and says that it lives is not taken for one that hangs.
+func TestDecoderTakesLong(t *testing.T) {
+	film := write(t, "a.mp4", []byte("some bytes"))
+	script := says('h', `{"version":1,"ffmpeg":"x","sandbox":"none"}`)
+	for range 8 {
+		script += says('p', "") + "sleep 0.1; "
+	}
+	o := pretender(t, script+says('e', `{"kind":"format","text":"at last"}`))
+	o.Limits.Stall = 600 * time.Millisecond // less than it takes, and enough for a busy machine to sleep 0.1 s
+	wantError[FormatError](t, firstError(film, o), "at last")
+}
+
 // says returns a line of shell that writes a message.
 func says(k kind, text string) string {
 	return fmt.Sprintf(`printf '%c\%03o\000\000\000%s'; `, k, len(text), text)

@@ -39,6 +39,7 @@ type Settings struct {
 	Threads int          // 0 means one for each CPU
 	Pixels  int64        // most pixels of a frame
 	Note    func(string) // takes what the user should know and what is no error
+	Alive   func()       // to be called about once a second while nothing else is
 }
 
 // Serve is the decoder's side: it answers the requests of one client from in to out, until in ends. sandbox is how the
@@ -126,7 +127,11 @@ func (s *server) answer(q request) error {
 
 func (s *server) run(q request, send func(kind, ...[]byte) error, sendJSON func(kind, any) error) error {
 	if q.Op == "open" {
-		source, err := s.open(Settings{q.Threads, q.Pixels, func(text string) { send(kindNote, clip(text)) }})
+		source, err := s.open(Settings{
+			Threads: q.Threads, Pixels: q.Pixels,
+			Note:  func(text string) { send(kindNote, clip(text)) },
+			Alive: func() { send(kindAlive) },
+		})
 		if err != nil {
 			return err
 		}

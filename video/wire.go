@@ -21,7 +21,7 @@ import (
 //	cuts      ticks…              where a scene changes
 //	sound     track, samples…
 //
-// Notes, which become warnings, come between. The version changes with anything here.
+// Notes, which become warnings, come between, and so do signs of life while an answer takes long. The version changes with anything here.
 const protocolVersion = 1
 
 type kind byte
@@ -35,6 +35,7 @@ const (
 	kindTrack   kind = 'a' // JSON: soundHeader
 	kindSamples kind = 's' // float32 each, channels interleaved
 	kindNote    kind = 'w' // text
+	kindAlive   kind = 'p' // empty
 	kindFailed  kind = 'e' // JSON: failure
 	kindDone    kind = 'd' // empty
 )
@@ -169,6 +170,7 @@ func (p *peer) ask(q request, note func(string), each func(kind, []byte) error) 
 			return err
 		}
 		switch k {
+		case kindAlive:
 		case kindNote:
 			note(string(body))
 		case kindDone:
@@ -217,7 +219,7 @@ func (r *reader) next() (kind, []byte, error) {
 		most = maxSamples
 	case kindFrame:
 		most = frameHeaderSize + 3*r.maxPixels
-	case kindDone:
+	case kindDone, kindAlive:
 		most = 0
 	default:
 		return 0, nil, protocolErrorf("a message of kind %#x", byte(k))

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"facet/fixtures"
 	"facet/video"
@@ -37,7 +38,7 @@ func open(t *testing.T, name string) *Media {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := Open(bytes.NewReader(b), int64(len(b)), video.Settings{Threads: 2, Pixels: 1 << 20, Note: func(string) {}})
+	m, err := Open(bytes.NewReader(b), int64(len(b)), video.Settings{Threads: 2, Pixels: 1 << 20, Note: func(string) {}, Alive: func() {}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +117,7 @@ func TestOneAfterTheOther(t *testing.T) {
 			t.Fatal(err)
 		}
 		r := &counted{r: bytes.NewReader(b)}
-		m, err := Open(r, int64(len(b)), video.Settings{Threads: 2, Pixels: 1 << 20, Note: func(text string) { t.Error(name, text) }})
+		m, err := Open(r, int64(len(b)), video.Settings{Threads: 2, Pixels: 1 << 20, Note: func(text string) { t.Error(name, text) }, Alive: func() {}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -144,6 +145,31 @@ func TestOneAfterTheOther(t *testing.T) {
 			}
 		}
 		m.Close()
+	}
+}
+
+// While something takes long, that it goes on is said about once a second.
+func TestAlive(t *testing.T) {
+	m := open(t, "count.mp4")
+	defer m.Close()
+	n := 0
+	m.settings.Alive = func() { n++ }
+	nothing := func(video.Picture) error { return nil }
+	for name, do := range map[string]func() error{
+		"index":  func() error { _, err := m.readIndex(m.video[0], 1000); return err },
+		"frames": func() error { return m.Frames(0, []int64{0, 10000}, nothing) },
+		"cuts":   func() error { return m.Cuts(0, 0.3, func(int64) error { return nil }) },
+		"sound": func() error {
+			return m.Sound(0, func(int, int, float64) error { return nil }, func([]float32) error { return nil })
+		},
+	} {
+		n, m.alive = 0, time.Now().Add(-time.Minute)
+		if err := do(); err != nil {
+			t.Fatal(err)
+		}
+		if n != 1 {
+			t.Errorf("%s: %d signs of life in less than a second", name, n)
+		}
 	}
 }
 

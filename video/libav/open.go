@@ -17,6 +17,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 	"unsafe"
 
@@ -79,6 +80,7 @@ type Media struct {
 	audio    []*astiav.Stream // of info.Audio
 	index    map[int]*index   // by video track
 	moved    bool             // something was read since the file was opened
+	alive    time.Time        // when that was last said
 	feeder   *feeder          // where Frames may go on, or nil
 	farAhead int              // but for tests, farAhead
 }
@@ -418,6 +420,10 @@ func (m *Media) rewind(s *astiav.Stream, x *index) error {
 // breaks off otherwise, that is noted and is the end as well.
 func (m *Media) read(s *astiav.Stream) error {
 	for {
+		if now := time.Now(); now.Sub(m.alive) > time.Second {
+			m.alive = now
+			m.settings.Alive()
+		}
 		err := m.format.ReadFrame(m.packet)
 		switch {
 		case errors.Is(err, astiav.ErrEof):
