@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"facet/audio"
 	"facet/fixtures"
@@ -285,5 +287,41 @@ func TestWithoutMedia(t *testing.T) {
 	}
 	if results[1].Record == nil {
 		t.Errorf("WAV: %v", results[1].Err)
+	}
+}
+
+// An item that is under way when the run ends is neither done nor failed: nothing of it
+// reaches the model that was made after the end, and nothing is waited for.
+func TestCancelledWhilePreparing(t *testing.T) {
+	path := wav(t, t.TempDir(), "a.wav", [2]float64{1, 0})
+	r := &run{Pipeline: scripted(job.Transcribe, job.Options{}, &script{}), items: items(path, "missing.wav")}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	ready := make(chan *part, 100)
+	for i := range 50 {
+		r.prepare(ctx, i%2, ready)
+	}
+	if len(ready) > 0 {
+		t.Errorf("%d parts of 50 items are sent after the end", len(ready))
+	}
+
+	rec, err := OpenSound(ctx, path, 0, video.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rec.Close()
+	if n, err := rec.Read(make([]float32, 100)); !errors.Is(err, context.Canceled) {
+		t.Errorf("read %d samples, %v", n, err)
+	}
+}
+
+// A run that ends while the model waits for a part asks nothing of the model.
+func TestCancelledWhileWaiting(t *testing.T) {
+	noLeak(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(50*time.Millisecond, cancel)
+	r := &run{Pipeline: scripted(job.Transcribe, job.Options{}, &script{}), items: items("a.wav"), engine: &script{}}
+	if err := r.infer(ctx, make(chan *part)); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
 	}
 }

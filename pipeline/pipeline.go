@@ -196,10 +196,14 @@ func (r *run) infer(ctx context.Context, ready <-chan *part) error {
 			return err
 		}
 		if r.engine.open() < r.Batch {
-			if p := next(ctx, ready, r.engine.open() == 0); p != nil {
+			wait := r.engine.open() == 0
+			p := next(ctx, ready, wait)
+			if p != nil {
 				if err := r.admit(p); err != nil {
 					return err
 				}
+			}
+			if p != nil || wait {
 				continue
 			}
 		}

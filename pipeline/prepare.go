@@ -22,10 +22,13 @@ func (r *run) prepare(ctx context.Context, index int, ready chan<- *part) {
 	w := &work{index: index, options: over(item.Options, r.Options)}
 	ctx, w.stop = context.WithCancel(ctx)
 	send := func(p *part) bool {
+		if ctx.Err() != nil { // what was made since then may be cut short, or an error of that alone
+			return false
+		}
 		p.work = w
 		select {
 		case ready <- p:
-			return ctx.Err() == nil
+			return true
 		case <-ctx.Done():
 			return false
 		}

@@ -20,7 +20,16 @@ import (
 type Recording struct {
 	audio.Stream
 	Track int // from 1
+	ctx   context.Context
 	close func() error
+}
+
+// Read is that of the stream. It ends when the context does that the recording was opened with.
+func (r *Recording) Read(dst []float32) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return r.Stream.Read(dst)
 }
 
 // Close closes the file and ends its decoder.
@@ -42,7 +51,7 @@ func OpenSound(ctx context.Context, path string, track int, o video.Options) (*R
 		s, err := audio.Open(path, f)
 		var unsupported audio.UnsupportedError
 		if err == nil {
-			return &Recording{s, 1, f.Close}, nil
+			return &Recording{s, 1, ctx, f.Close}, nil
 		}
 		if !errors.As(err, &unsupported) {
 			f.Close()
@@ -54,7 +63,7 @@ func OpenSound(ctx context.Context, path string, track int, o video.Options) (*R
 	if err != nil {
 		return nil, Unnamed(err, path)
 	}
-	return &Recording{audio.Watch(newTrack(s)), max(1, track), s.Close}, nil
+	return &Recording{audio.Watch(newTrack(s)), max(1, track), ctx, s.Close}, nil
 }
 
 // sniffed is how many bytes of a file tell what it is.
