@@ -253,6 +253,25 @@ func TestCaptionFilm(t *testing.T) {
 	}
 }
 
+// A film whose summary cannot be made is not lost.
+func TestCaptionWithoutSummary(t *testing.T) {
+	noLeak(t)
+	decoder := needMedia(t)
+	s := &script{say: func(q *question, _ int) (string, job.Finish) {
+		if len(q.film) == 0 {
+			return "fail", ""
+		}
+		return "A number.", job.FinishStop
+	}}
+	p := scripted(job.Caption, job.Options{Watching: job.Watching{Window: 1, Frames: 2}}, s)
+	p.Video = decoder
+	results, progress := collect(t, p, items(fixtures.Path("video/count.mp4")))
+	rec := results[0].Record
+	if rec == nil || len(rec.Scenes) != 2 || rec.Summary != "" || rec.Text != "A number.\nA number." || !slices.Equal(rec.Warnings, []string{"no summary: the script fails here"}) || progress.Failed > 0 {
+		t.Errorf("got %+v, %v", rec, results[0].Err)
+	}
+}
+
 // Compressed sound is heard through the decoder child, and what is no media is one error.
 func TestTranscribeCompressed(t *testing.T) {
 	noLeak(t)

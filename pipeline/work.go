@@ -94,7 +94,7 @@ func (r *run) take(a answer) error {
 		return nil
 	}
 	if a.err != nil {
-		return r.settle(w, a.err)
+		return r.fail(p, a.err)
 	}
 	w.record.Usage.OutputTokens += a.output
 	first := p.reply
@@ -123,9 +123,19 @@ func (r *run) retry(p *part) error {
 	p.question.temperature = max(p.question.temperature, retryTemperature)
 	p.question.seed++
 	if err := r.ask(p); err != nil {
-		return r.settle(p.work, err)
+		return r.fail(p, err)
 	}
 	return nil
+}
+
+// fail takes it that there is no answer about a part. Without one of its parts an item
+// fails; without its summary it has none.
+func (r *run) fail(p *part, err error) error {
+	if !p.summary {
+		return r.settle(p.work, err)
+	}
+	p.record.Warnings = append(p.record.Warnings, fmt.Sprintf("no summary: %v", err))
+	return r.settle(p.work, nil)
 }
 
 // conclude reads the replies of an item once all are there, and asks for a summary where
@@ -139,7 +149,7 @@ func (r *run) conclude(w *work) error {
 		if text := r.Job.Sum(&w.record, w.options); text != "" {
 			p := &part{work: w, question: r.questionOf(w, text), summary: true}
 			if err := r.ask(p); err != nil {
-				return r.settle(w, err)
+				return r.fail(p, err)
 			}
 			return nil
 		}

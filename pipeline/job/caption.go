@@ -61,9 +61,11 @@ func readCaption(rec *Record, replies []Reply) {
 		}
 	}
 	rec.speak()
-	if len(rec.Scenes) == 1 {
-		rec.Text = rec.Scenes[0].Text
+	var lines []string
+	for _, s := range rec.Scenes {
+		lines = append(lines, s.Text)
 	}
+	rec.Text = strings.Join(lines, "\n") // until there is a summary
 	rec.Warnings = w.all()
 }
 
@@ -120,23 +122,31 @@ func readScene(r Reply, w *warnings) Scene {
 func isOnScreenKey(k string) bool { return strings.EqualFold(k, "on_screen_text") }
 
 // askSummary asks about the scenes of a film, as text: all of it at once is more than a
-// model can look at.
+// model can look at. Of a film whose scenes are more than a question may hold it is told
+// every so many.
 func askSummary(rec *Record, o Options) string {
 	if len(rec.Scenes) < 2 {
 		return ""
 	}
+	lines := make([]string, len(rec.Scenes))
+	length := 0
+	for i, s := range rec.Scenes {
+		lines[i] = fmt.Sprintf("%s–%s: %s", Clock(s.Start), Clock(s.End), s.Text)
+		if s.Speech != "" {
+			lines[i] += fmt.Sprintf(" Said: %q", s.Speech)
+		}
+		length += len(lines[i]) + 1
+	}
+	step := (length + maxPrompt - 1) / maxPrompt
 	var b strings.Builder
 	b.WriteString("These are the scenes of one video, in order:\n\n")
-	for _, s := range rec.Scenes {
-		fmt.Fprintf(&b, "%s–%s: %s", Clock(s.Start), Clock(s.End), s.Text)
-		if s.Speech != "" {
-			fmt.Fprintf(&b, " Said: %q", s.Speech)
-		}
-		b.WriteString("\n")
-		if b.Len() > maxPrompt {
-			b.WriteString("…\n")
-			break
-		}
+	for i := 0; i < len(lines) && b.Len() < maxPrompt; i += step {
+		b.WriteString(lines[i] + "\n")
+	}
+	if step > 1 {
+		w := warnings{list: rec.Warnings}
+		w.warn("the summary is made of one scene in %d: all of them are too long a text", step)
+		rec.Warnings = w.all()
 	}
 	much := "one or two sentences"
 	if o.Detail == DetailLong {
@@ -150,5 +160,9 @@ func readSummary(rec *Record, r Reply) {
 	w := warnings{list: rec.Warnings}
 	rec.Summary = r.caption(&w, "the summary")
 	rec.Text = rec.Summary
+	rec.Attempts = max(rec.Attempts, r.Attempts)
+	if rec.Finish == FinishStop {
+		rec.Finish = r.Finish
+	}
 	rec.Warnings = w.all()
 }

@@ -233,6 +233,27 @@ func TestReadCaption(t *testing.T) {
 	}
 }
 
+// The summary counts for how a film's replies ended.
+func TestReadSummaryFinish(t *testing.T) {
+	rec := &Record{Finish: FinishStop, Attempts: 1}
+	Caption.Summarise(rec, Reply{Tokens: Plain("A ball and"), Finish: FinishLength, Attempts: 2})
+	if rec.Finish != FinishLength || rec.Attempts != 2 || len(rec.Warnings) != 1 {
+		t.Errorf("got %+v", rec)
+	}
+}
+
+// The summary of a film of very many scenes is made of scenes from all of it.
+func TestAskSummaryOfManyScenes(t *testing.T) {
+	rec := new(Record)
+	for i := range 20000 {
+		rec.Scenes = append(rec.Scenes, Scene{Start: float64(i), End: float64(i + 1), Text: "A dog runs."})
+	}
+	q := Caption.Sum(rec, Options{})
+	if len(q) > 2*maxPrompt || !strings.Contains(q, "5:33:") || len(rec.Warnings) != 1 {
+		t.Errorf("%d bytes, %q", len(q), rec.Warnings)
+	}
+}
+
 // Whatever a model says, a reader does not fail and the record can be written.
 func FuzzReadTranscript(f *testing.F) {
 	f.Add("Hello. Hello. Hello. Hello.", 0.0, 30.0, true)
