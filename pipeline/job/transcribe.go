@@ -69,7 +69,9 @@ func readTranscript(rec *Record, replies []Reply) {
 	}
 	slices.SortStableFunc(rec.Segments, func(a, b Segment) int { return cmp.Compare(a.Start, b.Start) })
 	for _, s := range rec.Segments {
-		lines = append(lines, s.Text)
+		if s.Text != "" { // the model may give the translation alone
+			lines = append(lines, s.Text)
+		}
 	}
 	rec.Text = strings.Join(lines, "\n")
 	silent := len(rec.Segments) == 0 && rec.Finish == FinishStop
@@ -100,7 +102,7 @@ func readSegment(r Reply, w *warnings) (Segment, bool) {
 		}
 	}
 	s.Text = strings.Join(strings.Fields(plainText(text)), " ")
-	if s.Text == "" {
+	if s.Text == "" && s.Translation == "" {
 		return s, false
 	}
 	s.Confidence = newConfidences(r.Tokens).span(0, len(whole))
@@ -159,22 +161,25 @@ func cutPrefixFold(s, prefix string) (string, bool) {
 // more. Scripts without spaces are one word, of which characters are looked at.
 func cutRepeats(s string) string {
 	words := strings.Fields(s)
-	sep := " "
 	if len(words) < 4 {
-		words, sep = strings.Split(s, ""), ""
+		words = strings.Split(s, "")
 	}
-	best, keep := 0, len(words)
+	best := 0 // words at the end that are too many
 	for period := 1; period <= len(words)/3; period++ {
 		same := 0 // words at the end that are as those a period before
 		for same < len(words)-period && words[len(words)-1-same] == words[len(words)-1-same-period] {
 			same++
 		}
-		if same >= 2*period && same > best {
-			best, keep = same, len(words)-same
+		if same >= 2*period {
+			best = max(best, same)
 		}
 	}
 	if best == 0 {
 		return s
 	}
-	return strings.Join(words[:keep], sep)
+	end := 0 // of the words that stay: what parts them stays as well, since lines tell a transcript from its translation
+	for _, w := range words[:len(words)-best] {
+		end += strings.Index(s[end:], w) + len(w)
+	}
+	return s[:end]
 }

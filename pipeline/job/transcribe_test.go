@@ -90,6 +90,15 @@ func TestTranslation(t *testing.T) {
 	if rec := transcript(r); rec.Segments[0].Text != "Guten Tag." || len(rec.Warnings) != 1 {
 		t.Errorf("got %+v", rec)
 	}
+	r.Tokens = Plain("English: Good day.") // which has no transcript
+	if rec := transcript(r); len(rec.Segments) != 1 || rec.Segments[0].Translation != "Good day." || rec.Text != "" || *rec.Blank {
+		t.Errorf("got %+v", rec)
+	}
+	loop := r
+	loop.Tokens, loop.Finish = Plain("Guten Tag. Ja.\nEnglish: Good day. Yes, yes, yes, yes, yes, yes,"), FinishLoop
+	if s := transcript(loop).Segments[0]; s.Text != "Guten Tag. Ja." || s.Translation != "Good day. Yes, yes," {
+		t.Errorf("got %+v", s)
+	}
 	r.Tokens = Plain("English is spoken.\n**English:** good\nday") // a line that begins so is none
 	if s := transcript(r).Segments[0]; s.Text != "English is spoken." || s.Translation != "good day" {
 		t.Errorf("got %+v", s)
