@@ -15,7 +15,8 @@ import (
 // Cue is one subtitle: at most two lines, on show for at most seven seconds.
 type Cue struct {
 	Start, End float64 // seconds
-	Lines      []string
+	Text       string
+	Lines      []string // the text, laid out
 	// Estimated says that the times are not those of a pause: they divide those of a segment
 	// by the length of the text.
 	Estimated bool
@@ -26,6 +27,9 @@ const (
 	cueColumns = 42 // of a line; characters of Chinese, Japanese and Korean take two
 	cueLines   = 2
 	cueSeconds = 7.0
+	// leastCue is the time that each cue has, even if a hundred channels speak at once: for a
+	// player a cue without any is wrong.
+	leastCue = 0.001
 )
 
 // Cues makes subtitles of segments. What two channels say at the same time follows one
@@ -36,14 +40,17 @@ func Cues(segments []Segment) []Cue {
 		out = append(out, s.cues(nil)...)
 	}
 	slices.SortStableFunc(out, func(a, b Cue) int { return cmp.Compare(a.Start, b.Start) })
-	for i := range out[:max(0, len(out)-1)] {
-		a, b := &out[i], &out[i+1]
-		if a.End > b.Start {
-			// Half of what both have, so that each can be read.
-			middle := seconds((a.Start + max(a.End, b.End)) / 2)
-			a.End, b.Start = min(a.End, middle), min(a.End, middle)
-			b.End = max(b.End, b.Start)
+	for i := range out {
+		c := &out[i]
+		c.End = seconds(max(min(c.End, c.Start+cueSeconds), c.Start+leastCue))
+		if i == 0 || out[i-1].End <= c.Start {
+			continue
 		}
+		before := &out[i-1]
+		// Half of what both have, so that each can be read.
+		end := max(before.End, c.End)
+		before.End = seconds(max(min(before.End, (before.Start+end)/2), before.Start+leastCue))
+		c.Start, c.End = before.End, seconds(max(end, before.End+leastCue))
 	}
 	return out
 }
@@ -52,19 +59,25 @@ func Cues(segments []Segment) []Cue {
 func (s Segment) cues(pauses []audio.Span) []Cue {
 	chunks := s.chunks()
 	texts := make([]string, len(chunks))
-	for i, lines := range chunks {
-		texts[i] = strings.Join(lines, " ")
+	for i, c := range chunks {
+		texts[i] = c.text
 	}
 	piece := audio.Piece{Heard: audio.Span{Start: s.Start, End: s.End}, Pauses: pauses}
 	var out []Cue
 	for i, c := range piece.Cues(texts) {
-		out = append(out, Cue{seconds(c.Start), seconds(c.End), chunks[i], c.Estimated || s.Estimated})
+		out = append(out, Cue{seconds(c.Start), seconds(c.End), c.Text, chunks[i].lines, c.Estimated || s.Estimated})
 	}
 	return out
 }
 
-// chunks parts the text of a segment into the lines of each cue.
-func (s Segment) chunks() [][]string {
+// chunk is the text of a cue.
+type chunk struct {
+	text  string
+	lines []string
+}
+
+// chunks parts the text of a segment among cues.
+func (s Segment) chunks() []chunk {
 	words := cueWords(s.Text)
 	if len(words) == 0 {
 		return nil
@@ -83,21 +96,23 @@ func (s Segment) chunks() [][]string {
 
 // divide parts the words among n cues, as equally as their ends allow; it is false if
 // there are more lines in one than it may have.
-func divide(words []cueWord, total, n int) (chunks [][]string, ok bool) {
+func divide(words []cueWord, total, n int) (chunks []chunk, ok bool) {
 	used, from := 0, 0
 	for i := 1; i <= n && from < len(words); i++ {
 		to := len(words)
 		if i < n {
 			to = breakAt(words, from, used, total*i/n, total/n/3)
 		}
+		var text strings.Builder
 		for _, w := range words[from:to] {
 			used += w.columns
+			text.WriteString(w.text)
 		}
 		lines := wrap(words[from:to])
 		if len(lines) > cueLines && to-from > 1 {
 			return nil, false
 		}
-		chunks, from = append(chunks, lines), to
+		chunks, from = append(chunks, chunk{strings.TrimPrefix(text.String(), " "), lines}), to
 	}
 	return chunks, true
 }

@@ -60,7 +60,7 @@ func readTranscript(rec *Record, replies []Reply) {
 		case ok && r.Subtitles && s.Translation == "":
 			for _, c := range s.cues(r.Pauses) {
 				part := s
-				part.Start, part.End, part.Text, part.Estimated = c.Start, c.End, strings.Join(c.Lines, " "), c.Estimated
+				part.Start, part.End, part.Text, part.Estimated = c.Start, c.End, c.Text, c.Estimated
 				rec.Segments = append(rec.Segments, part)
 			}
 		case ok:

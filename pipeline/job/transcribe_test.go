@@ -152,6 +152,9 @@ func TestCues(t *testing.T) {
 				if c.Start < last || c.End < c.Start || c.Start < s.Start || c.End > s.End {
 					t.Fatalf("%+v of %+v, after %v", c, s, last)
 				}
+				if c.End-c.Start > cueSeconds+0.0005 {
+					t.Fatalf("%+v of %+v is on show for long", c, s)
+				}
 				last = c.End
 				if len(c.Lines) == 0 || len(c.Lines) > cueLines {
 					t.Fatalf("%+v has %d lines", c, len(c.Lines))
@@ -178,14 +181,34 @@ func TestCues(t *testing.T) {
 }
 
 func TestCuesOfChannelsDoNotOverlap(t *testing.T) {
-	cues := Cues([]Segment{{Start: 0, End: 5, Text: "One.", Channel: 1}, {Start: 1, End: 3, Text: "Two.", Channel: 2}, {Start: 6, End: 7, Text: "Three."}})
-	for i := 1; i < len(cues); i++ {
-		if cues[i].Start < cues[i-1].End {
-			t.Errorf("%+v begins within %+v", cues[i], cues[i-1])
+	r := rand.New(rand.NewPCG(7, 8))
+	for range 2000 {
+		var segments []Segment
+		for c := range 2 + r.IntN(95) {
+			start := seconds(r.Float64() * 10)
+			segments = append(segments, Segment{Start: start, End: start + seconds(r.Float64()*9), Text: "Yes.", Channel: c + 1})
+		}
+		cues := Cues(segments)
+		for i, c := range cues {
+			if !(c.End > c.Start) || c.End-c.Start > cueSeconds+0.0005 || i > 0 && c.Start < cues[i-1].End {
+				t.Fatalf("%+v after %+v", c, cues[max(0, i-1)])
+			}
 		}
 	}
-	if len(cues) != 3 || cues[1].End <= cues[1].Start {
+	// What one says while another speaks gets half of the time.
+	cues := Cues([]Segment{{Start: 0, End: 6, Text: "One.", Channel: 1}, {Start: 1, End: 2, Text: "Two.", Channel: 2}})
+	if cues[0].End != 3 || cues[1].Start != 3 || cues[1].End != 6 {
 		t.Errorf("got %+v", cues)
+	}
+}
+
+// Where a line breaks within text that has no spaces, the segment gets none.
+func TestSubtitleSegmentsOfWideText(t *testing.T) {
+	const text = "字幕は読めなければならないのでこの長い文は二行に分けて表示されることになるはずである。"
+	r := spoken(0, 5, text)
+	r.Subtitles = true
+	if rec := transcript(r); strings.ReplaceAll(rec.Text, "\n", "") != text {
+		t.Errorf("got %q", rec.Text)
 	}
 }
 
