@@ -33,12 +33,20 @@ func WriteError(w io.Writer, e *job.ErrorRecord) error {
 }
 
 // WriteText writes the text of rec with a line break at its end, nothing for
-// a blank page. Characters that would command a terminal are written as
+// a blank page; of what was translated the translation. Characters that would command a terminal are written as
 // Printable shows them: people look at text files with cat and less.
 func WriteText(w io.Writer, rec *job.Record) error {
-	if rec.Text == "" {
+	text := rec.Text
+	if translated(rec) && rec.Scenes == nil {
+		var lines []string
+		for _, s := range shown(rec) {
+			lines = append(lines, s.Text)
+		}
+		text = strings.Join(lines, "\n")
+	}
+	if text == "" {
 		return nil
 	}
-	_, err := io.WriteString(w, strings.TrimSuffix(Printable(rec.Text), "\n")+"\n")
+	_, err := io.WriteString(w, strings.TrimSuffix(Printable(text), "\n")+"\n")
 	return err
 }

@@ -1,10 +1,12 @@
 package sink
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,27 +17,38 @@ import (
 
 // WriteSRT writes the segments of a recording, or the scenes of a film, as SubRip subtitles.
 // A recording in which nobody speaks gives nothing.
+//
+// It is written here, since go-astisub writes & and < as HTML does, which SubRip does not
+// know: players show "R&amp;D".
 func WriteSRT(w io.Writer, rec *job.Record) error {
-	s := subtitles(rec)
-	if len(s.Items) == 0 {
-		return nil
+	var b strings.Builder
+	for i, c := range job.Cues(shown(rec)) {
+		if i > 0 {
+			b.WriteString("\n")
+		}
+		fmt.Fprintf(&b, "%d\n%s --> %s\n", i+1, srtTime(c.Start), srtTime(c.End))
+		for _, line := range c.Lines {
+			b.WriteString(srtCommands.Replace(subtitleText(line)) + "\n")
+		}
 	}
-	return s.WriteToSRT(w)
+	_, err := io.WriteString(w, b.String())
+	return err
 }
+
+// srtTime is a time in seconds as SubRip has it: 00:59:08,200.
+func srtTime(seconds float64) string {
+	ms := duration(seconds).Milliseconds()
+	return fmt.Sprintf("%02d:%02d:%02d,%03d", ms/3600000, ms/60000%60, ms/1000%60, ms%1000)
+}
+
+// srtCommands keeps players from taking text for a tag, <b>, or a place, {\an8}: they look
+// for these characters next to each other, and a word joiner between them is not seen.
+var srtCommands = strings.NewReplacer("<", "<\u2060", `{\`, "{\u2060\\")
 
 // WriteVTT writes them as WebVTT; a note stands before each cue whose times are estimated.
 func WriteVTT(w io.Writer, rec *job.Record) error {
-	s := subtitles(rec)
-	if len(s.Items) == 0 {
-		_, err := io.WriteString(w, "WEBVTT\n")
-		return err
-	}
-	return s.WriteToWebVTT(w)
-}
-
-func subtitles(rec *job.Record) *astisub.Subtitles {
 	s := astisub.NewSubtitles()
-	for _, c := range job.Cues(spoken(rec)) {
+	for _, c := range job.Cues(shown(rec)) {
 		item := &astisub.Item{StartAt: duration(c.Start), EndAt: duration(c.End)}
 		if c.Estimated {
 			item.Comments = []string{"estimated"}
@@ -45,19 +58,33 @@ func subtitles(rec *job.Record) *astisub.Subtitles {
 		}
 		s.Items = append(s.Items, item)
 	}
-	return s
+	if len(s.Items) == 0 {
+		_, err := io.WriteString(w, "WEBVTT\n")
+		return err
+	}
+	return s.WriteToWebVTT(w)
 }
 
-// spoken is what subtitles show: what is said or, where a film was described, its scenes.
-func spoken(rec *job.Record) []job.Segment {
-	if rec.Scenes == nil {
-		return rec.Segments
-	}
+// shown is what a record has to show at its times: the scenes of a film that was described,
+// or what is said, in translation where there is one.
+func shown(rec *job.Record) []job.Segment {
 	var out []job.Segment
-	for _, s := range rec.Scenes {
-		out = append(out, job.Segment{Start: s.Start, End: s.End, Text: s.Text})
+	if rec.Scenes != nil {
+		for _, s := range rec.Scenes {
+			out = append(out, job.Segment{Start: s.Start, End: s.End, Text: s.Text})
+		}
+		return out
+	}
+	for _, s := range rec.Segments {
+		s.Text = cmp.Or(s.Translation, s.Text)
+		out = append(out, s)
 	}
 	return out
+}
+
+// translated tells whether what is said was translated.
+func translated(rec *job.Record) bool {
+	return slices.ContainsFunc(rec.Segments, func(s job.Segment) bool { return s.Translation != "" })
 }
 
 func duration(seconds float64) time.Duration {
@@ -73,8 +100,9 @@ func subtitleText(s string) string {
 func WriteTSV(w io.Writer, rec *job.Record) error {
 	var b strings.Builder
 	b.WriteString("start\tend\ttext\n")
-	for _, s := range rec.Segments {
-		fmt.Fprintf(&b, "%d\t%d\t%s\n", duration(s.Start).Milliseconds(), duration(s.End).Milliseconds(), strings.Join(strings.Fields(s.Text), " "))
+	for _, s := range shown(rec) {
+		text := strings.Join(strings.Fields(s.Text), " ")
+		fmt.Fprintf(&b, "%d\t%d\t%s\n", duration(s.Start).Milliseconds(), duration(s.End).Milliseconds(), Printable(text))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -105,29 +133,26 @@ type verboseSegment struct {
 // WriteVerboseJSON writes a transcript as OpenAI's transcription endpoint does with
 // response_format verbose_json; what was translated has the translation for its text.
 func WriteVerboseJSON(w io.Writer, rec *job.Record) error {
-	v := verbose{Task: "transcribe", Text: strings.ReplaceAll(rec.Text, "\n", " "), Segments: []verboseSegment{}}
+	v := verbose{Task: "transcribe", Segments: []verboseSegment{}}
 	if rec.Language != "" {
 		v.Language = &rec.Language
 	}
 	if h := rec.Effective.Heard; h != nil {
 		v.Duration = h.AudioSeconds
 	}
-	var translation []string
-	for i, s := range rec.Segments {
+	if translated(rec) {
+		v.Task = "translate"
+	}
+	var texts []string
+	for i, s := range shown(rec) {
 		t := verboseSegment{ID: i, Start: s.Start, End: s.End, Text: s.Text, Temperature: rec.Effective.Temperature}
 		if s.Confidence > 0 {
 			log := math.Round(math.Log(s.Confidence)*1e4) / 1e4
 			t.AvgLogprob = &log
 		}
-		if s.Translation != "" {
-			v.Task, t.Text = "translate", s.Translation
-			translation = append(translation, s.Translation)
-		}
-		v.Segments = append(v.Segments, t)
+		v.Segments, texts = append(v.Segments, t), append(texts, s.Text)
 	}
-	if v.Task == "translate" {
-		v.Text = strings.Join(translation, " ")
-	}
+	v.Text = strings.Join(texts, " ")
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
 	return e.Encode(v)

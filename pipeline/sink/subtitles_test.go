@@ -3,6 +3,7 @@ package sink
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -44,12 +45,50 @@ func TestSubtitlesCanBeRead(t *testing.T) {
 		if len(s.Items) != 3 || s.Items[0].StartAt != 250*time.Millisecond || s.Items[2].EndAt != time.Hour+12500*time.Millisecond {
 			t.Fatalf("%s: %v\n%s", name, s.Items, written)
 		}
-		if got := s.Items[0].String(); got != "Hello & <welcome>." {
+		if got := strings.ReplaceAll(s.Items[0].String(), "\u2060", ""); got != "Hello & <welcome>." {
 			t.Errorf("%s: got %q\n%s", name, got, written)
 		}
 		if name == "vtt" && strings.Count(written, "NOTE estimated") != 2 {
 			t.Errorf("%s", written)
 		}
+	}
+}
+
+// SubRip knows no escapes: text is written as it is, and what players would take for a tag
+// or a place is parted by a character that is not seen.
+func TestWriteSRT(t *testing.T) {
+	var b bytes.Buffer
+	rec := &job.Record{Segments: []job.Segment{{Start: 3661.0625, End: 3663, Text: `R&D is 1 < 2 <b>here</b> {\an8}up ♪`}, {Start: 3664, End: 3665, Text: "No."}}}
+	if err := WriteSRT(&b, rec); err != nil {
+		t.Fatal(err)
+	}
+	want := "1\n01:01:01,063 --> 01:01:03,000\nR&D is 1 <\u2060 2 <\u2060b>here<\u2060/b> {\u2060\\an8}up ♪\n\n2\n01:01:04,000 --> 01:01:05,000\nNo.\n"
+	if b.String() != want {
+		t.Errorf("got %q, want %q", b.String(), want)
+	}
+}
+
+// What was translated is shown in translation, by every format for people; where the model
+// gave none, what is said.
+func TestWriteTranslation(t *testing.T) {
+	rec := &job.Record{Text: "Guten Tag.\nJa.", Segments: []job.Segment{{End: 1, Text: "Guten Tag.", Translation: "Good day."}, {Start: 2, End: 3, Text: "Ja."}}}
+	for name, c := range map[string]struct {
+		write func(io.Writer, *job.Record) error
+		want  string
+	}{
+		"srt":  {WriteSRT, "1\n00:00:00,000 --> 00:00:01,000\nGood day.\n\n2\n00:00:02,000 --> 00:00:03,000\nJa.\n"},
+		"vtt":  {WriteVTT, "WEBVTT\n\n1\n00:00:00.000 --> 00:00:01.000\nGood day.\n\n2\n00:00:02.000 --> 00:00:03.000\nJa.\n"},
+		"tsv":  {WriteTSV, "start\tend\ttext\n0\t1000\tGood day.\n2000\t3000\tJa.\n"},
+		"text": {WriteText, "Good day.\nJa.\n"},
+	} {
+		var b bytes.Buffer
+		if err := c.write(&b, rec); err != nil || b.String() != c.want {
+			t.Errorf("%s: %v, got %q, want %q", name, err, b.String(), c.want)
+		}
+	}
+	var b bytes.Buffer
+	if err := WriteVerboseJSON(&b, rec); err != nil || !strings.Contains(b.String(), `"task":"translate"`) || !strings.Contains(b.String(), `"text":"Good day. Ja."`) {
+		t.Errorf("%v, %s", err, b.String())
 	}
 }
 
@@ -66,8 +105,8 @@ func TestSubtitlesOfSilence(t *testing.T) {
 func TestWriteTSV(t *testing.T) {
 	var b bytes.Buffer
 	rec := talk()
-	rec.Segments[1].Text = "A\tB"
-	if err := WriteTSV(&b, rec); err != nil || b.String() != "start\tend\ttext\n250\t2000\tHello & <welcome>.\n3600000\t3612500\tA B\n" {
+	rec.Segments[1].Text = "A\t\x1b[2JB"
+	if err := WriteTSV(&b, rec); err != nil || b.String() != "start\tend\ttext\n250\t2000\tHello & <welcome>.\n3600000\t3612500\tA \\x1b[2JB\n" {
 		t.Errorf("%v, %q", err, b.String())
 	}
 }
