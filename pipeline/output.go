@@ -178,6 +178,8 @@ func (o *Output) single(usual Format, where string) error {
 		return OptionError{errors.New("overlays do not go to standard output: name a folder or a .png file with --out")}
 	case f == Overlay && o.info.Inputs != 1:
 		return OptionError{fmt.Errorf("%s takes the overlay of one image, not of %d: name a folder with --out", where, o.info.Inputs)}
+	case slices.Contains([]Format{SRT, VTT, TSV}, f) && o.info.Inputs != 1:
+		return OptionError{fmt.Errorf("%s takes the %s of one recording, not of %d, whose times would be mixed: name a folder with --out", where, f, o.info.Inputs)}
 	}
 	return nil
 }

@@ -284,3 +284,15 @@ func TestRunIntoOutput(t *testing.T) {
 		t.Errorf("finished %t, inputs, done, failed, pending (-want +got):\n%s", i.Finished, diff)
 	}
 }
+
+// The times of two recordings do not go into one file of subtitles.
+func TestOutputOneRecordingAFile(t *testing.T) {
+	for _, f := range []Format{SRT, VTT, TSV} {
+		for inputs, want := range map[int]bool{1: true, 2: false} {
+			_, err := OpenOutput(OutputOptions{Stdout: new(bytes.Buffer), Formats: []Format{f}}, RunInfo{Job: "transcribe", Inputs: inputs})
+			if (err == nil) != want || err != nil && !errors.As(err, new(OptionError)) {
+				t.Errorf("%s of %d: %v", f, inputs, err)
+			}
+		}
+	}
+}

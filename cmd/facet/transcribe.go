@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -44,9 +45,11 @@ func (c *transcribeCommand) Run(ctx context.Context, s *streams) error {
 		Translate: c.Translate, Context: words, Numbers: job.Numbers(c.Numbers), Segment: c.Segment,
 		Channels: c.Channels, Track: c.Track,
 	}}
-	subtitles := func(f string) bool { return f == "srt" || f == "vtt" }
-	o.Subtitles = c.Segment == 0 && (slices.ContainsFunc(c.Format, subtitles) ||
-		len(c.Format) == 0 && (strings.HasSuffix(c.Out, ".srt") || strings.HasSuffix(c.Out, ".vtt")))
+	formats := c.Format
+	if len(formats) == 0 { // as the name of the output has it
+		formats = []string{strings.ToLower(strings.TrimPrefix(filepath.Ext(c.Out), "."))}
+	}
+	o.Subtitles = c.Segment == 0 && (slices.Contains(formats, "srt") || slices.Contains(formats, "vtt"))
 	return c.run(ctx, s, &c.modelFlags, jobRun{
 		job: job.Transcribe, paths: c.Paths, options: o, formats: c.Format, unit: "recordings",
 		decode: vision.DecodeOptions{Limits: vision.DefaultLimits},
