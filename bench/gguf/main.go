@@ -8,7 +8,7 @@
 // it answers means nothing. The stages:
 //
 //  1. shape    sizes of the checkpoint, layer by layer          shape.go
-//  2. list     every tensor with its type and distribution      decoder.go, tower.go, audio.go
+//  2. list     every tensor with its type and distribution      decoder.go, tower.go, audio.go, unified.go
 //  3. draw     a pool of random blocks for each distribution    random.go
 //  4. write    tensors of blocks drawn from the pools
 //
@@ -27,7 +27,7 @@ import (
 )
 
 type arguments struct {
-	Size   string `arg:"" help:"E2B, E4B, 26B-A4B or 31B."`
+	Size   string `arg:"" help:"E2B, E4B, 12B, 26B-A4B or 31B."`
 	Dst    string `arg:"" help:"The file to write." type:"path"`
 	Type   string `help:"Type of the matrices: ${enum}." enum:"q4_0,q8_0,q4_k_m" default:"q4_0"`
 	Mix    string `help:"released: tables, projections and some layers in the types that the released mix gives them; plain: --type for every matrix." enum:"released,plain" default:"released"`
@@ -48,7 +48,7 @@ func main() {
 func (a *arguments) run() error {
 	s, ok := released[strings.ToUpper(a.Size)]
 	if !ok {
-		return fmt.Errorf("size %q is not known: E2B, E4B, 26B-A4B and 31B are", a.Size)
+		return fmt.Errorf("size %q is not known: E2B, E4B, 12B, 26B-A4B and 31B are", a.Size)
 	}
 	if a.Layers != 0 {
 		if a.Layers < s.period || a.Layers > s.layers {
@@ -63,7 +63,8 @@ func (a *arguments) run() error {
 	if a.Mmproj == "" {
 		return nil
 	}
-	return write(a.Mmproj, s.tower.metadata(s), s.tower.tensors(s), a.Seed)
+	metadata, tensors := s.mmproj()
+	return write(a.Mmproj, metadata, tensors, a.Seed)
 }
 
 // write writes the tensors with values drawn by seed, and says what it wrote.

@@ -25,6 +25,10 @@ var tiny = map[string]shape{
 		intermediate: 96, kEqV: true, window: 16, context: 1024, experts: 4, expertsPerToken: 2, expFF: 32, vocabulary: 2048,
 		tower: tower{layers: 2, hidden: 96, heads: 3, intermediate: 192, standardize: true, positions: 64},
 	},
+	"unified": {
+		name: "12B", layers: 6, period: 6, hidden: 256, heads: 4, kvHeads: 2, globalKVHeads: 1, headDim: 64, globalHeadDim: 128,
+		intermediate: 512, kEqV: true, window: 16, context: 1024, vocabulary: 2048, unified: true,
+	},
 }
 
 func writeTiny(t *testing.T, s shape, m mix, seed uint64) *gguf.File {
@@ -161,11 +165,12 @@ func TestCut(t *testing.T) {
 func TestTower(t *testing.T) {
 	for name, s := range tiny {
 		path := filepath.Join(t.TempDir(), "mmproj.gguf")
-		if err := write(path, s.tower.metadata(s), s.tower.tensors(s), 1); err != nil {
+		metadata, tensors := s.mmproj()
+		if err := write(path, metadata, tensors, 1); err != nil {
 			t.Fatal(err)
 		}
 		f := open(t, path)
-		for _, want := range s.tower.tensors(s) {
+		for _, want := range tensors {
 			if tensor, ok := f.Tensor(want.name); !ok {
 				t.Errorf("%s: %s is missing", name, want.name)
 			} else if want.values == nil && len(want.shape) > 1 {

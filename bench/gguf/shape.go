@@ -18,7 +18,8 @@ type shape struct {
 	experts, expertsPerToken, expFF int
 	vocabulary                      int
 	tower                           tower
-	ear                             ear // none in the large sizes
+	ear                             ear  // none in the large sizes
+	unified                         bool // no towers: unified.go
 }
 
 // tower holds the sizes of a vision tower.
@@ -43,6 +44,10 @@ var released = map[string]shape{
 	"E4B": {
 		name: "E4B", layers: 42, period: 6, hidden: 2560, heads: 8, kvHeads: 2, globalKVHeads: 2, headDim: 256, globalHeadDim: 512,
 		intermediate: 10240, kvShared: 18, perLayer: 256, window: 512, context: 131072, vocabulary: 262144, tower: smallTower, ear: smallEar,
+	},
+	"12B": {
+		name: "12B", layers: 48, period: 6, hidden: 3840, heads: 16, kvHeads: 8, globalKVHeads: 1, headDim: 256, globalHeadDim: 512,
+		intermediate: 15360, kEqV: true, window: 1024, context: 262144, vocabulary: 262144, unified: true,
 	},
 	"26B-A4B": {
 		name: "26B-A4B", layers: 30, period: 6, hidden: 2816, heads: 16, kvHeads: 8, globalKVHeads: 2, headDim: 256, globalHeadDim: 512,
@@ -83,6 +88,14 @@ func (s shape) feedForward(i int) int {
 		return 2 * s.intermediate
 	}
 	return s.intermediate
+}
+
+// mmproj returns the keys and the tensors of the mmproj file.
+func (s shape) mmproj() ([]gguf.KV, []matrix) {
+	if s.unified {
+		return s.unifiedMetadata(), s.unifiedTensors()
+	}
+	return s.tower.metadata(s), s.tower.tensors(s)
 }
 
 // metadata returns the keys that llama.cpp's converter writes for this checkpoint.
