@@ -100,10 +100,16 @@ func (c *inspectConfig) Run(s *streams) error {
 	if t.EnableMoEBlock {
 		fmt.Fprintf(s.out, "experts     %d, %d for each token, of %d\n", *t.NumExperts, *t.TopKExperts, *t.MoEIntermediateSize)
 	}
-	if v := r.Config.VisionConfig; v != nil {
+	if v := r.Config.VisionConfig; v != nil && v.NumHiddenLayers == 0 {
+		spec, _ := m.Spec()
+		fmt.Fprintf(s.out, "vision      no tower: patches of %d pixels go into the decoder, default budget %d\n", spec.PatchSize, m.Budget())
+	} else if v != nil {
 		fmt.Fprintf(s.out, "vision      %d layers of %d, patches of %d pixels pooled %d × %d, default budget %d\n", v.NumHiddenLayers, v.HiddenSize, v.PatchSize, v.PoolingKernelSize, v.PoolingKernelSize, m.Budget())
 	}
-	if a := r.Config.AudioConfig; a != nil {
+	if a := r.Config.AudioConfig; a != nil && a.NumHiddenLayers == 0 {
+		spec, _ := m.AudioSpec()
+		fmt.Fprintf(s.out, "audio       no tower: frames of %d samples go into the decoder, up to %s at once, %d soft tokens a second\n", spec.RawFrame, heard(m), spec.SampleRate/spec.RawFrame)
+	} else if a != nil {
 		fmt.Fprintf(s.out, "audio       %d layers of %d, up to %s at once, 25 soft tokens a second\n", a.NumHiddenLayers, a.HiddenSize, heard(m))
 	}
 	template := "none: the checkpoint continues a text"
