@@ -124,11 +124,12 @@ func (v *VisionConfig) towerBytes(budget int, p Precision) int64 {
 	return 4*(int64(patches)*int64(columns)+int64(patches/threadBlocks)*int64(block)) + packed
 }
 
-// embedderBytes is the memory of a pictureEmbedder, for one block of patches a thread: see
-// audioBlock.
+// embedderBytes is the memory of a pictureEmbedder: the patches, and what one block of them a
+// thread goes through (see audioBlock).
 func (v *VisionConfig) embedderBytes(budget int) int64 {
 	side := v.spec().PatchSize
-	return 4 * int64(budget/4+audioMostRows) * int64(3*side*side+2*v.MMEmbedDim)
+	patch := int64(3 * side * side)
+	return 4 * (int64(budget)*patch + int64(budget/4+audioMostRows)*(patch+2*int64(v.MMEmbedDim)))
 }
 
 // towerBytes is the memory of the audio tower's activations for audioRowsAtOnce rows: the
