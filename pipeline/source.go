@@ -199,6 +199,9 @@ func (s *Sources) manifest(path string) error {
 
 // over returns o with the fields that it leaves open filled from d.
 func over(o, d job.Options) job.Options {
+	if o.Subtitles { // which have pieces of their own length
+		d.Segment = 0
+	}
 	return job.Options{
 		Budget:      cmp.Or(o.Budget, d.Budget),
 		Boxes:       cmp.Or(o.Boxes, d.Boxes),

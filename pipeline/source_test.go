@@ -178,3 +178,14 @@ func TestReadFile(t *testing.T) {
 		}
 	}
 }
+
+// A manifest that asks for subtitles does so whatever length of pieces the run has.
+func TestOverSubtitles(t *testing.T) {
+	a, b := job.Options{Listening: job.Listening{Subtitles: true}}, job.Options{Listening: job.Listening{Segment: 10}}
+	if got := over(a, b); got != a {
+		t.Errorf("got %+v", got)
+	}
+	if got := over(b, a); got != b {
+		t.Errorf("got %+v", got)
+	}
+}

@@ -11,10 +11,25 @@ var Caption = Job{
 	MaxTokens: 1024,
 	Media:     []Medium{Image, Film},
 	Ask:       askCaption,
+	Own:       ownCaption,
 	Retries:   1,
 	Read:      readCaption,
 	Sum:       askSummary,
 	Summarise: readSummary,
+}
+
+// ownCaption takes out the options about speech: they are for the question of Transcribe,
+// which is asked besides.
+func ownCaption(o Options) (Options, error) {
+	rest := o
+	rest.Budget, rest.Watching, rest.Track = 0, Watching{}, 0
+	if o.WithSpeech {
+		rest.Language, rest.Translate, rest.Context, rest.Numbers, rest.Channels = "", "", "", "", ""
+	} else if rest.Language != "" {
+		return o, fmt.Errorf("language %q is that of what is said, which with_speech asks for", o.Language)
+	}
+	o.Language, o.Listening = "", Listening{}
+	return o, rest.strange()
 }
 
 func askCaption(o Options, m Medium) string {

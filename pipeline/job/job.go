@@ -16,6 +16,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
@@ -42,6 +43,10 @@ type Job struct {
 	// Ask gives the question about each part of an input of a kind for a released Gemma 4
 	// checkpoint. Options.Prompt is not its business, see Plan.
 	Ask func(Options, Medium) string
+
+	// Own returns the options that are about the question. An option that means nothing to the
+	// job is an error, so that none is ignored in silence.
+	Own func(Options) (Options, error)
 
 	// Retries is how often a part whose reply repeats itself is asked about again.
 	Retries int
@@ -177,29 +182,26 @@ func (j Job) Plan(o Options, c Checkpoint, m Medium) (Plan, error) {
 	if err := o.check(); err != nil {
 		return Plan{}, fmt.Errorf("%s: %w", j.Name, err)
 	}
+	o, err := j.Own(o)
+	if err != nil {
+		return Plan{}, fmt.Errorf("%s: %w", j.Name, err)
+	}
+	worded := o.worded()
 	switch {
 	case o.Prompt != "":
-		if o.Language != "" {
-			return Plan{}, fmt.Errorf("%s: language %q has no place in a prompt of your own: name it there", j.Name, o.Language)
-		}
-		if o.Translate != "" || o.Context != "" {
-			return Plan{}, fmt.Errorf("%s: a translation or a context has no place in a prompt of your own: ask for it there", j.Name)
+		if worded != "" {
+			return Plan{}, fmt.Errorf("%s: %s has no place in a prompt of your own: name it there", j.Name, worded)
 		}
 		if len(j.Boxes) > 0 && !slices.Contains(j.Boxes, p.Boxes) {
 			return Plan{}, fmt.Errorf("%s: boxes %q: want one of %v", j.Name, p.Boxes, j.Boxes)
 		}
 		p.Prompt = o.Prompt
 		return p, nil
-	case len(known) == 0 && o.Boxes != "":
-		return Plan{}, fmt.Errorf("%s: boxes %q: this job locates nothing", j.Name, o.Boxes)
 	case len(known) > 0 && !slices.Contains(known, p.Boxes):
 		return Plan{}, fmt.Errorf("%s: boxes %q: this checkpoint answers with one of %v", j.Name, p.Boxes, known)
 	case s.Prompt != "":
-		if o.Language != "" {
-			return Plan{}, fmt.Errorf("%s: language %q: this checkpoint knows one prompt only, %q", j.Name, o.Language, s.Prompt)
-		}
-		if o.Translate != "" || o.Context != "" {
-			return Plan{}, fmt.Errorf("%s: this checkpoint knows one prompt only, %q: no translation and no context", j.Name, s.Prompt)
+		if worded != "" {
+			return Plan{}, fmt.Errorf("%s: %s: this checkpoint knows one prompt only, %q", j.Name, worded, s.Prompt)
 		}
 		p.Prompt = s.Prompt
 		return p, nil
@@ -214,6 +216,33 @@ func (j Job) Plan(o Options, c Checkpoint, m Medium) (Plan, error) {
 func (p Plan) PromptSHA256() string {
 	sum := sha256.Sum256([]byte(p.Prompt))
 	return hex.EncodeToString(sum[:])
+}
+
+// worded names an option that changes how a job words its question, "" if none does.
+func (o Options) worded() string {
+	switch {
+	case o.Language != "":
+		return fmt.Sprintf("language %q", o.Language)
+	case o.Translate != "":
+		return fmt.Sprintf("translate %q", o.Translate)
+	case o.Context != "":
+		return "context"
+	case o.Numbers == NumbersWords:
+		return fmt.Sprintf("numbers %q", o.Numbers)
+	case o.Detail == DetailLong:
+		return fmt.Sprintf("detail %q", o.Detail)
+	}
+	return ""
+}
+
+// strange is the error for options that are left when a job has taken its own out.
+func (o Options) strange() error {
+	o.Prompt, o.MaxTokens, o.Temperature, o.Seed = "", 0, 0, 0 // which all have
+	left, err := json.Marshal(o)
+	if err != nil || string(left) == "{}" {
+		return err
+	}
+	return fmt.Errorf("%s: this job has no such option", left)
 }
 
 // check refuses values no job can use. Manifests reach it as well as flags.

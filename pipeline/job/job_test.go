@@ -53,6 +53,41 @@ func TestPlan(t *testing.T) {
 	}
 }
 
+// An option that means nothing to a job is an error, and one that is about speech has a
+// place beside any question about pictures.
+func TestPlanOptionsOfJobs(t *testing.T) {
+	checkpoint := Checkpoint{Jobs: map[string]Setting{"caption": {Prompt: "What is it?"}, "transcribe": {Prompt: "What is said?"}}}
+	for _, c := range []struct {
+		job  Job
+		o    Options
+		want string // of the error with a released checkpoint
+		one  string // with one that knows one prompt
+	}{
+		{OCR, Options{Budget: 70}, "", ""},
+		{OCR, Options{Listening: Listening{Segment: 10}}, `ocr: {"segment":10}: this job has no such option`, "no such option"},
+		{Transcribe, Options{Listening: Listening{Segment: 10, Channels: "split", Track: 2}}, "", ""},
+		{Transcribe, Options{Budget: 70}, `transcribe: {"budget":70}: this job`, "no such option"},
+		{Transcribe, Options{Watching: Watching{FPS: 1}}, `{"fps":1}`, "no such option"},
+		{Transcribe, Options{Listening: Listening{Translate: "English"}}, "", `transcribe: translate "English": this checkpoint knows one`},
+		{Transcribe, Options{Prompt: "Hm?", Listening: Listening{Numbers: NumbersWords}}, `numbers "words" has no place`, `numbers "words" has no place`},
+		{Caption, Options{Budget: 70, Listening: Listening{Track: 2}, Watching: Watching{Window: 9}}, "", ""},
+		{Caption, Options{Boxes: BoxesLine}, `{"boxes":"line"}`, "no such option"},
+		{Caption, Options{Listening: Listening{Segment: 10}, Watching: Watching{WithSpeech: true}}, `{"segment":10}`, "no such option"},
+		{Caption, Options{Language: "German"}, `language "German" is that of what is said, which with_speech asks for`, "with_speech"},
+		{Caption, Options{Language: "German", Prompt: "Hm?", Watching: Watching{WithSpeech: true}}, "", ""},
+		{Caption, Options{Language: "German", Listening: Listening{Channels: "1"}, Watching: Watching{WithSpeech: true}}, "", ""},
+		{Caption, Options{Watching: Watching{Detail: DetailLong}}, "", `detail "long": this checkpoint knows one`},
+		{Caption, Options{Prompt: "Hm?", Watching: Watching{Detail: DetailLong}}, `detail "long" has no place`, `detail "long" has no place`},
+	} {
+		for want, checkpoint := range map[*string]Checkpoint{&c.want: {}, &c.one: checkpoint} {
+			_, err := c.job.Plan(c.o, checkpoint, c.job.Media[0])
+			if (err == nil) != (*want == "") || err != nil && !strings.Contains(err.Error(), *want) {
+				t.Errorf("%s, %+v: error %v, want %q", c.job.Name, c.o, err, *want)
+			}
+		}
+	}
+}
+
 func TestParseCheckpointRefuses(t *testing.T) {
 	for data, want := range map[string]string{
 		``:                             "found the end",

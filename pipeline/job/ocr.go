@@ -14,7 +14,14 @@ var OCR = Job{
 	Boxes:     []Boxes{BoxesLine, BoxesNone},
 	Media:     []Medium{Image},
 	Ask:       askOCR,
+	Own:       ownOCR,
 	Read:      readOCR,
+}
+
+func ownOCR(o Options) (Options, error) {
+	rest := o
+	rest.Budget, rest.Boxes, rest.Language = 0, "", ""
+	return o, rest.strange()
 }
 
 // askOCR words the question. The form of the boxes is the one Gemma was

@@ -14,8 +14,15 @@ var Transcribe = Job{
 	MaxTokens: 1024, // 30 s of fast speech are 120 words; twice that where it is translated as well
 	Media:     []Medium{Sound, Film},
 	Ask:       askTranscribe,
+	Own:       ownTranscribe,
 	Retries:   1,
 	Read:      readTranscript,
+}
+
+func ownTranscribe(o Options) (Options, error) {
+	rest := o
+	rest.Language, rest.Listening = "", Listening{}
+	return o, rest.strange()
 }
 
 // askTranscribe words the question as Google's own examples for Gemma do: it was trained
