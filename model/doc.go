@@ -7,6 +7,7 @@
 //     EncodeAudios    mel frames [N, 128] → audio tower → soft tokens [⌈N/4⌉, D]      audio.go audio_tower.go
 //     a. subsample    two convolutions keep one frame in four                         audio_conv.go
 //     b. layers       feed-forward, local attention, convolution, feed-forward        audio_attention.go audio_load.go
+//     of a 12B        patches [P, 6912], frames [N, 640] → norms, products → [S, D]   unified.go
 //  3. ChatPrompt      spans and soft tokens → ids with a place for every soft token   prompt.go media.go tokens.go
 //  4. Batch.Add       a request joins the batch with caches of its own                sequence.go cache.go
 //  5. Batch.Step      one pass over steps and prompt pieces, ragged                   generate.go
