@@ -20,8 +20,8 @@ func (m *Model) PromptLimit(l Limits, n int) float64 {
 	return products/rate + attention/l.BFloat16
 }
 
-// ImageLimit returns the same of a picture of so many patches in the vision tower; 0 where
-// there is none.
+// ImageLimit returns the same of a picture of so many patches until it is soft tokens; 0 where
+// the checkpoint takes none.
 func (m *Model) ImageLimit(l Limits, patches int) float64 {
 	products, attention := m.imageOperations(patches)
 	if m.Precision() == Exact {
@@ -89,8 +89,12 @@ func (l *linear) multiplies() float64 {
 	return float64(l.weight.Out()) * float64(l.weight.In())
 }
 
-// imageOperations returns the same of a picture of so many patches in the vision tower.
+// imageOperations returns the same of a picture of so many patches in the vision tower, or in
+// what a 12B has in place of one.
 func (m *Model) imageOperations(patches int) (products, attention float64) {
+	if e, ok := m.vision.(*pictureEmbedder); ok {
+		return 2 * float64(patches) * float64(e.dense.Out()*e.dense.In()+e.projection.Out()*e.projection.In()), 0
+	}
 	t, ok := m.vision.(*visionTower)
 	if !ok {
 		return 0, 0

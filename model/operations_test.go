@@ -45,3 +45,11 @@ func TestPromptOperations(t *testing.T) {
 		t.Errorf("fast: %g s, want %g", got, (products+attention)/2)
 	}
 }
+
+// A 12B's picture is two products for each patch.
+func TestUnifiedImageOperations(t *testing.T) {
+	m := open(t, tinyUnified, Options{})
+	if products, attention := m.imageOperations(70); products != 2*70*(52*6912+52*52) || attention != 0 {
+		t.Errorf("%g and %g", products, attention)
+	}
+}
