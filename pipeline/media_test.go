@@ -293,6 +293,30 @@ func TestTranscribeCompressed(t *testing.T) {
 	}
 }
 
+// Which of several tracks is heard is told, also where the player's choice is not the first.
+func TestTranscribeTracks(t *testing.T) {
+	noLeak(t)
+	decoder := needMedia(t)
+	for track, want := range []int{2, 1, 2} {
+		s := &script{say: func(*question, int) (string, job.Finish) { return "Beep.", job.FinishStop }}
+		p := scripted(job.Transcribe, job.Options{Listening: job.Listening{Track: track}}, s)
+		p.Video = decoder
+		results, _ := collect(t, p, items(fixtures.Path("video/tracks.mka"), fixtures.Path("video/beep.mka")))
+		rec := results[0].Record
+		if rec == nil || rec.Effective.Heard.AudioTrack != want || len(rec.Segments) > 0 && rec.Segments[0].Track != want {
+			t.Errorf("track %d: got %+v, %v", track, rec, results[0].Err)
+		}
+		if one := results[1].Record; track < 2 && (one == nil || one.Segments[0].Track != 0 || one.Effective.Heard.AudioTrack != 1) {
+			t.Errorf("track %d of one: got %+v, %v", track, one, results[1].Err)
+		}
+	}
+	p := scripted(job.Transcribe, job.Options{Listening: job.Listening{Track: 2}}, &script{})
+	results, _ := collect(t, p, items(wav(t, t.TempDir(), "a.wav", [2]float64{1, 0})))
+	if err := results[0].Err; err == nil || err.Error() != "there is no track 2 of sound: the file has 1" {
+		t.Errorf("WAV: %v", err)
+	}
+}
+
 // Without facet-media everything but WAV and images is one clear error.
 func TestWithoutMedia(t *testing.T) {
 	noLeak(t)

@@ -19,9 +19,9 @@ import (
 // Recording is the open sound of a file.
 type Recording struct {
 	audio.Stream
-	Track int // from 1
-	ctx   context.Context
-	close func() error
+	Track, Tracks int // the number of this one, from 1, and how many the file has
+	ctx           context.Context
+	close         func() error
 }
 
 // Read is that of the stream. It ends when the context does that the recording was opened with.
@@ -47,11 +47,15 @@ func OpenSound(ctx context.Context, path string, track int, o video.Options) (*R
 		f.Close()
 		return nil, bare(err)
 	}
-	if audio.Sniff(head) == "audio/wav" && track <= 1 {
+	if audio.Sniff(head) == "audio/wav" {
+		if track > 1 {
+			f.Close()
+			return nil, fmt.Errorf("there is no track %d of sound: the file has 1", track)
+		}
 		s, err := audio.Open(path, f)
 		var unsupported audio.UnsupportedError
 		if err == nil {
-			return &Recording{s, 1, ctx, f.Close}, nil
+			return &Recording{s, 1, 1, ctx, f.Close}, nil
 		}
 		if !errors.As(err, &unsupported) {
 			f.Close()
@@ -63,7 +67,8 @@ func OpenSound(ctx context.Context, path string, track int, o video.Options) (*R
 	if err != nil {
 		return nil, Unnamed(err, path)
 	}
-	return &Recording{audio.Watch(newTrack(s)), max(1, track), ctx, s.Close}, nil
+	number, of := s.Track()
+	return &Recording{audio.Watch(newTrack(s)), number + 1, of, ctx, s.Close}, nil
 }
 
 // sniffed is how many bytes of a file tell what it is.
@@ -172,6 +177,10 @@ func (r *run) pieces(w *work, rec *Recording, cut audio.Cut, prompt string, h *j
 	if err != nil {
 		return nil, err
 	}
+	track := 0
+	if rec.Tracks > 1 {
+		track = rec.Track
+	}
 	extractor := audio.NewExtractor(*r.specs.audio)
 	clock := func() float64 { return float64(rec.Position()) / float64(rec.Info().SampleRate) }
 	for piece, err := range audio.Pieces(rec, r.specs.audio.SampleRate, channels, cut) {
@@ -189,7 +198,7 @@ func (r *run) pieces(w *work, rec *Recording, cut audio.Cut, prompt string, h *j
 		q.textFirst, q.sound = true, []*audio.Features{extractor.Features(piece.PCM)}
 		if !send(&part{question: q, reply: job.Reply{
 			Medium: job.Sound, Start: span.Start, End: span.End, Channel: piece.Channel,
-			Track: w.options.Track, Pauses: piece.Pauses, Subtitles: w.options.Subtitles,
+			Track: track, Pauses: piece.Pauses, Subtitles: w.options.Subtitles,
 			Language: w.options.Language, Translate: w.options.Translate,
 		}}) {
 			return nil, errStopped

@@ -13,6 +13,7 @@ import (
 // for one.
 type Sound struct {
 	clip   *Clip
+	track  int
 	header soundHeader
 
 	messages chan []byte   // of samples, until the end
@@ -37,7 +38,7 @@ func OpenSound(ctx context.Context, path string, track int, o Options) (*Sound, 
 		c.Close()
 		return nil, err
 	}
-	s := &Sound{clip: c, messages: make(chan []byte, 4), done: make(chan struct{}), ended: make(chan struct{})}
+	s := &Sound{clip: c, track: track, messages: make(chan []byte, 4), done: make(chan struct{}), ended: make(chan struct{})}
 	begun := make(chan error, 1)
 	go s.pump(ctx, track, begun)
 	if err := <-begun; err != nil {
@@ -105,6 +106,9 @@ func (s *Sound) pump(ctx context.Context, track int, begun chan<- error) {
 	close(s.messages)
 	close(s.ended)
 }
+
+// Track returns the number of the track, from 0, and how many tracks of sound the file has.
+func (s *Sound) Track() (number, of int) { return s.track, len(s.clip.info.Audio) }
 
 // Rate returns the samples a second.
 func (s *Sound) Rate() int { return s.header.Rate }
