@@ -596,3 +596,46 @@ func TestUnifiedChanges(t *testing.T) {
 		}
 	}
 }
+
+// What is wrong with the mmproj file of a 12B, or is that of another size, is said.
+func TestUnifiedGGUFErrors(t *testing.T) {
+	type m = map[string]any
+	for _, c := range []struct {
+		name    string
+		text    string // checkpoint of the text file
+		towers  string // of the mmproj file
+		textual edit
+		tow     edit
+		want    string
+	}{
+		{"as it is", "tiny-unified", "tiny-unified", edit{}, edit{}, ""},
+		{"640 mel bins", "tiny-unified", "tiny-unified", edit{}, edit{keys: m{"clip.audio.num_mel_bins": uint32(640)}}, ""},
+		{"without sound", "tiny-unified", "tiny-unified", edit{}, edit{keys: m{"clip.has_audio_encoder": false}, without: "mm.a.input_projection.weight"}, ""},
+		{"a tower for pictures", "tiny-unified", "tiny-unified", edit{}, edit{keys: m{"clip.vision.projector_type": "gemma4v"}}, "clip.vision.projector_type is gemma4v, want gemma4uv"},
+		{"a tower for sound", "tiny-unified", "tiny-unified", edit{}, edit{keys: m{"clip.audio.projector_type": "gemma4a"}}, "clip.audio.projector_type is gemma4a, want gemma4ua"},
+		{"per-layer embeddings", "tiny-e", "tiny-unified", edit{}, edit{keys: m{"clip.vision.projection_dim": uint32(48), "clip.audio.projection_dim": uint32(48)}}, "clip.vision.projector_type is gemma4uv, want gemma4v"},
+		{"another width", "tiny-unified", "tiny-unified", edit{}, edit{keys: m{"clip.audio.projection_dim": uint32(64)}}, "projects to 64 values, but the model's embeddings have 52"},
+		{"no positions", "tiny-unified", "tiny-unified", edit{}, edit{without: "v.position_embd.weight"}, "tensor v.position_embd.weight is missing"},
+		{"positions of three axes", "tiny-unified", "tiny-unified", edit{}, edit{reshape: map[string][]int{"v.position_embd.weight": {5, 64, 52}}}, "shape [5 64 52], want [2, positions, n]"},
+		{"no bias", "tiny-unified", "tiny-unified", edit{}, edit{without: "v.patch_norm.2.bias"}, "tensor model.vision_embedder.patch_ln2.bias is missing"},
+		{"patches of 47 pixels", "tiny-unified", "tiny-unified", edit{}, edit{keys: m{"clip.vision.patch_size": uint32(15)}}, "has shape [6912], want [6075]"},
+		{"another frame", "tiny-unified", "tiny-unified", edit{}, edit{keys: m{"clip.audio.embedding_length": uint32(320)}}, "has shape [52 640], want [52 320]"},
+		{"no frame", "tiny-unified", "tiny-unified", edit{}, edit{keys: m{"clip.audio.embedding_length": uint32(0)}}, "audio_embed_dim is 0"},
+		{"a row of two colours", "tiny-unified", "tiny-unified", edit{}, edit{reshape: map[string][]int{"v.patch_norm.1.bias": {6912 / 4, 4}}}, "no rows of three colours"},
+		{"a layer of a tower", "tiny-unified", "tiny-unified", edit{}, edit{rename: [2]string{"v.patch_embd.bias", "v.blk.0.ln1.weight"}}, "tensor model.vision_embedder.patch_dense.bias is missing"},
+		{"suppressed outside", "tiny-unified", "tiny-unified", edit{keys: m{"tokenizer.ggml.suppress_tokens": []int32{5000}}}, edit{}, "suppress_tokens has 5000"},
+		{"too many suppressed", "tiny-unified", "tiny-unified", edit{keys: m{"tokenizer.ggml.suppress_tokens": make([]int32, maxSuppressed+1)}}, edit{}, "has 4097 values, more than 4096"},
+	} {
+		dir := t.TempDir()
+		text, towers := filepath.Join(dir, "text.gguf"), filepath.Join(dir, "towers.gguf")
+		c.textual.write(t, textFile(c.text), text)
+		c.tow.write(t, fixtures.Path("golden/gguf/"+c.towers+"-mmproj-bf16.gguf"), towers)
+		m, err := Open(text, Options{Threads: 1, MMProj: towers})
+		if err == nil {
+			m.Close()
+		}
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want) || !strings.HasPrefix(err.Error(), dir)) {
+			t.Errorf("%s: got %v, want %q", c.name, err, c.want)
+		}
+	}
+}
