@@ -21,27 +21,27 @@ const (
 )
 
 // watch sends a part for each scene of a film and, where its speech is wanted, for each
-// piece of its sound.
-func (r *run) watch(ctx context.Context, w *work, item Item, send sender) error {
+// piece of its sound. It returns the part that ends them.
+func (r *run) watch(ctx context.Context, w *work, item Item, send sender) (last *part, err error) {
 	clip, err := video.Open(ctx, item.Path, r.Video)
 	if err != nil {
-		return Unnamed(err, item.Path)
+		return nil, Unnamed(err, item.Path)
 	}
 	defer clip.Close()
 	o, info := w.options, clip.Info()
 	if len(info.Video) == 0 {
-		return fmt.Errorf("there are no pictures in this file, only sound: facet transcribe takes it")
+		return nil, fmt.Errorf("there are no pictures in this file, only sound: facet transcribe takes it")
 	}
 	number := info.DefaultVideo()
 	if o.Track > 0 {
 		number = o.Track - 1
 	}
 	if number >= len(info.Video) {
-		return fmt.Errorf("there is no track %d of pictures: the file has %d", number+1, len(info.Video))
+		return nil, fmt.Errorf("there is no track %d of pictures: the file has %d", number+1, len(info.Video))
 	}
 	index, err := clip.Index(ctx, number)
 	if err != nil {
-		return Unnamed(err, item.Path)
+		return nil, Unnamed(err, item.Path)
 	}
 	plan := video.PlanOptions{
 		Frames: cmp.Or(o.Frames, sceneFrames), Window: time.Duration(cmp.Or(o.Window, sceneWindow) * float64(time.Second)),
@@ -49,7 +49,7 @@ func (r *run) watch(ctx context.Context, w *work, item Item, send sender) error 
 	}
 	if o.Scene > 0 {
 		if plan.Cuts, err = clip.Cuts(ctx, number, o.Scene); err != nil {
-			return Unnamed(err, item.Path)
+			return nil, Unnamed(err, item.Path)
 		}
 	}
 	budget := cmp.Or(w.plan.Budget, r.specs.videoBudget)
@@ -66,11 +66,11 @@ func (r *run) watch(ctx context.Context, w *work, item Item, send sender) error 
 		f := film{}
 		for frame, err := range clip.Frames(ctx, number, index.TicksOf(window.Frames)) {
 			if err != nil {
-				return Unnamed(err, item.Path)
+				return nil, Unnamed(err, item.Path)
 			}
 			patches, as, err := vision.Prepare(frame.Image, *r.specs.vision, budget)
 			if err != nil {
-				return err
+				return nil, err
 			}
 			if seen == nil {
 				seen = seenAs(budget, as, frame.Image)
@@ -84,7 +84,7 @@ func (r *run) watch(ctx context.Context, w *work, item Item, send sender) error 
 		if !send(&part{question: q, reply: job.Reply{
 			Medium: job.Film, Start: max(0, index.Seconds(window.Start)), End: index.Seconds(window.End),
 		}}) {
-			return errStopped
+			return nil, errStopped
 		}
 	}
 	warnings := clip.Warnings()
@@ -92,13 +92,13 @@ func (r *run) watch(ctx context.Context, w *work, item Item, send sender) error 
 	if speech {
 		more, err := r.speech(ctx, w, item, &heard, send)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		warnings = append(warnings, more...)
 	} else if o.WithSpeech {
 		warnings = append(warnings, "this video has no sound")
 	}
-	send(&part{last: true, finish: func(record *job.Record) {
+	return &part{last: true, finish: func(record *job.Record) {
 		watched.Frames = frames
 		record.Effective.Seen = seen
 		if speech {
@@ -107,8 +107,7 @@ func (r *run) watch(ctx context.Context, w *work, item Item, send sender) error 
 			*total.Heard = heard
 		}
 		record.Warnings = append(record.Warnings, warnings...)
-	}})
-	return nil
+	}}, nil
 }
 
 // speech sends the pieces of a film's sound, with the question of the job that transcribes.

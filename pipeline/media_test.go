@@ -208,6 +208,24 @@ func TestTranscribeTruncated(t *testing.T) {
 	}
 }
 
+// The hash of a record is that of what was heard: a recording that is written to meanwhile
+// is an error.
+func TestTranscribeChangingFile(t *testing.T) {
+	noLeak(t)
+	path := wav(t, t.TempDir(), "a.wav", [2]float64{1, 8}, [2]float64{1, 8}, [2]float64{1, 8}, [2]float64{1, 8}, [2]float64{1, 8}, [2]float64{1, 8})
+	s := &script{say: func(_ *question, asked int) (string, job.Finish) {
+		if f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0); asked == 0 && err == nil {
+			f.WriteString("more")
+			f.Close()
+		}
+		return "word", job.FinishStop
+	}}
+	results, _ := collect(t, scripted(job.Transcribe, job.Options{}, s), items(path))
+	if err := results[0].Err; err == nil || err.Error() != "the file has changed while it was read" {
+		t.Errorf("got %+v, %v", results[0].Record, err)
+	}
+}
+
 // needMedia skips a test where facet-media is not built.
 func needMedia(t *testing.T) video.Options {
 	t.Helper()

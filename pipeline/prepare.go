@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -70,6 +71,10 @@ func (r *run) parts(ctx context.Context, w *work, item Item, send sender) error 
 	if kind == job.Image {
 		return r.look(w, item, send)
 	}
+	before, err := os.Stat(item.Path)
+	if err != nil {
+		return bare(err)
+	}
 	sum, size, err := hashFile(ctx, item.Path)
 	if err != nil {
 		return err
@@ -77,10 +82,21 @@ func (r *run) parts(ctx context.Context, w *work, item Item, send sender) error 
 	if err := w.identify(item, sum, size); err != nil {
 		return err
 	}
-	if kind == job.Film && slices.Contains(r.Job.Media, job.Image) {
-		return r.watch(ctx, w, item, send)
+	var last *part
+	if kind == job.Film {
+		last, err = r.watch(ctx, w, item, send)
+	} else {
+		last, err = r.listen(ctx, w, item, send)
 	}
-	return r.listen(ctx, w, item, send)
+	if err != nil {
+		return err
+	}
+	after, err := os.Stat(item.Path)
+	if err != nil || !os.SameFile(before, after) || after.Size() != before.Size() || !after.ModTime().Equal(before.ModTime()) {
+		return errors.New("the file has changed while it was read")
+	}
+	send(last)
+	return nil
 }
 
 // medium tells by the first bytes of a file what it is to the job.

@@ -135,12 +135,12 @@ func (t *track) Read(dst []float32) (int, error) {
 func (t *track) Position() int64    { return t.position }
 func (t *track) Warnings() []string { return t.s.Warnings() }
 
-// listen sends a part for each piece of a recording.
-func (r *run) listen(ctx context.Context, w *work, item Item, send sender) error {
+// listen sends a part for each piece of a recording, and returns the one that ends them.
+func (r *run) listen(ctx context.Context, w *work, item Item, send sender) (last *part, err error) {
 	o := w.options
 	rec, err := OpenSound(ctx, item.Path, o.Track, r.Video)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer rec.Close()
 	h := &job.Heard{SampleRate: rec.Info().SampleRate, Channels: rec.Info().Channels, AudioTrack: rec.Track}
@@ -152,13 +152,12 @@ func (r *run) listen(ctx context.Context, w *work, item Item, send sender) error
 	}
 	warnings, err := r.pieces(w, rec, cut, w.plan.Prompt, &heard, send)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	send(&part{last: true, finish: func(record *job.Record) {
+	return &part{last: true, finish: func(record *job.Record) {
 		h.AudioSeconds, h.HeardSeconds, h.Pieces = milli(heard.AudioSeconds), milli(heard.HeardSeconds), heard.Pieces
 		record.Warnings = append(record.Warnings, warnings...)
-	}})
-	return nil
+	}}, nil
 }
 
 // longestPiece is what Gemma 4 hears at once, in seconds.
