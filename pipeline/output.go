@@ -27,6 +27,7 @@ const (
 	JSONL       Format = "jsonl"        // records.jsonl
 	Text        Format = "txt"          // the text alone
 	Overlay     Format = "overlay"      // the image with numbered boxes, PNG
+	ALTO        Format = "alto"         // ALTO 4.4, XML
 	SRT         Format = "srt"          // subtitles
 	VTT         Format = "vtt"          // subtitles
 	VerboseJSON Format = "verbose_json" // as OpenAI's transcriptions
@@ -43,7 +44,7 @@ func Formats(jobName string) []Format {
 	case job.Caption.Name:
 		return []Format{JSONL, Text, VTT, Markdown, Sidecar}
 	}
-	return []Format{JSONL, Text, Overlay}
+	return []Format{JSONL, Text, ALTO, Overlay}
 }
 
 // suffix is the ending of an item's file in a folder.
@@ -51,6 +52,8 @@ func (f Format) suffix() string {
 	switch f {
 	case Overlay:
 		return ".boxes.png"
+	case ALTO:
+		return ".alto.xml"
 	case VerboseJSON:
 		return ".json"
 	case Sidecar:
@@ -66,6 +69,8 @@ func byName(path string) (Format, bool) {
 		return JSONL, true
 	case ".txt", ".srt", ".vtt", ".tsv", ".md":
 		return Format(ext[1:]), true
+	case ".xml":
+		return ALTO, true
 	case ".png":
 		return Overlay, true
 	}
@@ -176,8 +181,8 @@ func (o *Output) single(usual Format, where string) error {
 		return OptionError{errors.New("sidecars are files beside each other: name a folder with --out")}
 	case f == Overlay && o.Path == "":
 		return OptionError{errors.New("overlays do not go to standard output: name a folder or a .png file with --out")}
-	case f == Overlay && o.info.Inputs != 1:
-		return OptionError{fmt.Errorf("%s takes the overlay of one image, not of %d: name a folder with --out", where, o.info.Inputs)}
+	case (f == Overlay || f == ALTO) && o.info.Inputs != 1:
+		return OptionError{fmt.Errorf("%s takes the %s of one image, not of %d: name a folder with --out", where, f, o.info.Inputs)}
 	case slices.Contains([]Format{SRT, VTT, TSV}, f) && o.info.Inputs != 1:
 		return OptionError{fmt.Errorf("%s takes the %s of one recording, not of %d, whose times would be mixed: name a folder with --out", where, f, o.info.Inputs)}
 	}
@@ -253,7 +258,7 @@ func (o *Output) Write(r Result) error {
 		return o.fail(r)
 	}
 	if o.dir == nil {
-		if err := write(o.stream, o.Formats[0], r.Record, img); err != nil {
+		if err := o.write(o.stream, o.Formats[0], r.Record, img); err != nil {
 			return err
 		}
 	} else {
@@ -262,7 +267,7 @@ func (o *Output) Write(r Result) error {
 			if f == JSONL || f == Overlay && img == nil {
 				continue
 			}
-			if err := o.dir.Write(stem+f.suffix(), func(w io.Writer) error { return write(w, f, r.Record, img) }); err != nil {
+			if err := o.dir.Write(stem+f.suffix(), func(w io.Writer) error { return o.write(w, f, r.Record, img) }); err != nil {
 				return err
 			}
 		}
@@ -289,7 +294,7 @@ func (o *Output) fail(r Result) error {
 	return nil
 }
 
-func write(w io.Writer, f Format, rec *job.Record, img *vision.Image) error {
+func (o *Output) write(w io.Writer, f Format, rec *job.Record, img *vision.Image) error {
 	switch f {
 	case Text, Sidecar:
 		return sink.WriteText(w, rec)
@@ -303,6 +308,8 @@ func write(w io.Writer, f Format, rec *job.Record, img *vision.Image) error {
 		return sink.WriteTSV(w, rec)
 	case Markdown:
 		return sink.WriteMarkdown(w, rec)
+	case ALTO:
+		return sink.WriteALTO(w, rec, o.info.Facet)
 	case Overlay:
 		return sink.WriteOverlay(w, img.NRGBA(), rec.Blocks)
 	}

@@ -1,0 +1,199 @@
+package sink
+
+import (
+	"encoding/xml"
+	"fmt"
+	"io"
+	"strings"
+
+	"facet/pipeline/job"
+)
+
+// The elements of ALTO 4.4 (Library of Congress) that are written, in the order its schema asks for.
+// Attributes that do not apply are left out.
+type (
+	alto struct {
+		XMLName        xml.Name  `xml:"alto"`
+		Namespace      string    `xml:"xmlns,attr"`
+		XSI            string    `xml:"xmlns:xsi,attr"`
+		SchemaLocation string    `xml:"xsi:schemaLocation,attr"`
+		SchemaVersion  string    `xml:"SCHEMAVERSION,attr"`
+		Unit           string    `xml:"Description>MeasurementUnit"`
+		Source         altoFile  `xml:"Description>sourceImageInformation"`
+		Processing     altoStep  `xml:"Description>Processing"`
+		Tags           []altoTag `xml:"Tags>OtherTag"`
+		Page           altoPage  `xml:"Layout>Page"`
+	}
+	altoFile struct {
+		Name       string         `xml:"fileName"`
+		Identifier altoIdentifier `xml:"fileIdentifier"`
+	}
+	altoIdentifier struct {
+		Location string `xml:"fileIdentifierLocation,attr"`
+		Value    string `xml:",chardata"`
+	}
+	altoStep struct {
+		ID          string   `xml:"ID,attr"`
+		Category    string   `xml:"processingCategory"`
+		Description []string `xml:"processingStepDescription"`
+		Settings    string   `xml:"processingStepSettings"`
+		Software    string   `xml:"processingSoftware>softwareName"`
+		Version     string   `xml:"processingSoftware>softwareVersion"`
+	}
+	altoTag struct {
+		ID          string `xml:"ID,attr"`
+		Type        string `xml:"TYPE,attr"`
+		Label       string `xml:"LABEL,attr"`
+		Description string `xml:"DESCRIPTION,attr"`
+	}
+	altoPage struct {
+		ID         string    `xml:"ID,attr"`
+		Class      string    `xml:"PAGECLASS,attr,omitempty"`
+		Processing string    `xml:"PROCESSINGREFS,attr"`
+		Height     int       `xml:"HEIGHT,attr,omitempty"`
+		Width      int       `xml:"WIDTH,attr,omitempty"`
+		Number     int       `xml:"PHYSICAL_IMG_NR,attr"`
+		Confidence float64   `xml:"PC,attr,omitempty"`
+		PrintSpace altoSpace `xml:"PrintSpace"`
+	}
+	altoSpace struct {
+		altoPlace
+		Blocks []altoBlock `xml:"TextBlock"`
+	}
+	altoBlock struct {
+		ID string `xml:"ID,attr"`
+		altoPlace
+		Lines []altoLine `xml:"TextLine"`
+	}
+	altoLine struct {
+		ID   string `xml:"ID,attr"`
+		Tags string `xml:"TAGREFS,attr,omitempty"`
+		altoPlace
+		Direction string `xml:"BASEDIRECTION,attr,omitempty"`
+		Content   []any  // altoString and, between them, altoSP
+	}
+	altoString struct {
+		XMLName xml.Name `xml:"String"`
+		ID      string   `xml:"ID,attr"`
+		Tags    string   `xml:"TAGREFS,attr"`
+		altoPlace
+		Content    string  `xml:"CONTENT,attr"`
+		Confidence float64 `xml:"WC,attr,omitempty"`
+	}
+	altoSP struct {
+		XMLName xml.Name `xml:"SP"`
+	}
+	altoPlace struct {
+		Height int `xml:"HEIGHT,attr"`
+		Width  int `xml:"WIDTH,attr"`
+		X      int `xml:"HPOS,attr"`
+		Y      int `xml:"VPOS,attr"`
+	}
+)
+
+// The tags that mark what was not measured.
+const (
+	altoEstimated = "estimated"
+	altoUnplaced  = "unplaced"
+)
+
+// WriteALTO writes a page that was read as an ALTO 4.4 document, in pixels of the upright image. Lines
+// that stand close together are a TextBlock. The boxes of words are those of their lines divided
+// by the widths of letters and are tagged as estimated; a word's WC is the confidence of its line. A line without a box has the
+// page's and is tagged as unplaced. facet is the version of the program that read the page.
+func WriteALTO(w io.Writer, rec *job.Record, facet string) error {
+	s := sheetOf(rec)
+	a := alto{
+		Namespace: "http://www.loc.gov/standards/alto/ns-v4#", XSI: "http://www.w3.org/2001/XMLSchema-instance",
+		SchemaLocation: "http://www.loc.gov/standards/alto/ns-v4# http://www.loc.gov/standards/alto/v4/alto-4-4.xsd",
+		SchemaVersion:  "4.4",
+		Unit:           "pixel",
+		Source:         altoFile{PrintableLine(rec.Source.Path), altoIdentifier{"SHA-256", rec.Source.SHA256}},
+		Processing: altoStep{
+			ID: "facet", Category: "contentGeneration", Software: "facet", Version: facet,
+			Description: []string{"text and boxes of lines: read by a model", "boxes of words: estimated"},
+			Settings:    settings(rec),
+		},
+		Tags: []altoTag{
+			{altoEstimated, "position", "estimated", "the box of the line, divided by the widths of letters"},
+			{altoUnplaced, "position", "unplaced", "no box is known: the page's"},
+		},
+		Page: altoPage{
+			ID: "page", Processing: "facet", Height: s.box[3], Width: s.box[2], Number: max(1, rec.Source.Page),
+			Confidence: s.confidence(), PrintSpace: altoSpace{altoPlace: altoAt(s.box)},
+		},
+	}
+	if rec.Blank != nil && *rec.Blank {
+		a.Page.Class = "blank"
+	}
+	n := 0 // of the line
+	for i, r := range s.regions {
+		block := altoBlock{ID: fmt.Sprintf("block_%d", i+1), altoPlace: altoAt(r.box)}
+		for _, l := range r.lines {
+			n++
+			block.Lines = append(block.Lines, newALTOLine(l, n))
+		}
+		a.Page.PrintSpace.Blocks = append(a.Page.PrintSpace.Blocks, block)
+	}
+	return writeXML(w, "", a)
+}
+
+func newALTOLine(l line, n int) altoLine {
+	out := altoLine{ID: fmt.Sprintf("line_%d", n), altoPlace: altoAt(l.box)}
+	tag := altoEstimated
+	if l.unplaced {
+		out.Tags, tag = altoUnplaced, altoUnplaced
+	}
+	if l.rtl {
+		out.Direction = "rtl"
+	}
+	for i, w := range l.words {
+		if i > 0 {
+			out.Content = append(out.Content, altoSP{})
+		}
+		out.Content = append(out.Content, altoString{
+			ID: fmt.Sprintf("word_%d_%d", n, i+1), Tags: tag, altoPlace: altoAt(w.box), Content: w.text, Confidence: l.confidence,
+		})
+	}
+	return out
+}
+
+func altoAt(b job.Box) altoPlace {
+	return altoPlace{Height: b[3] - b[1], Width: b[2] - b[0], X: b[0], Y: b[1]}
+}
+
+// provenance lists what an answer depends on, as name and value.
+func provenance(rec *job.Record) [][2]string {
+	e := rec.Effective
+	out := [][2]string{{"model", PrintableLine(e.Model)}, {"model_sha256", e.ModelSHA256}, {"prompt_sha256", e.PromptSHA256}}
+	if e.Seen != nil {
+		out = append(out, [2]string{"budget", fmt.Sprint(e.Budget)})
+	}
+	return append(out, [][2]string{
+		{"temperature", fmt.Sprint(e.Temperature)}, {"seed", fmt.Sprint(e.Seed)}, {"finish", string(rec.Finish)},
+	}...)
+}
+
+// settings is the provenance on a line.
+func settings(rec *job.Record) string {
+	var out []string
+	for _, p := range provenance(rec) {
+		out = append(out, p[0]+"="+p[1])
+	}
+	return strings.Join(out, " ")
+}
+
+// writeXML writes a document: the declaration, a document type if there is one, and v. Characters that XML cannot hold
+// become U+FFFD.
+func writeXML(w io.Writer, doctype string, v any) error {
+	if _, err := io.WriteString(w, xml.Header+doctype); err != nil {
+		return err
+	}
+	e := xml.NewEncoder(w)
+	e.Indent("", " ")
+	if err := e.Encode(v); err != nil {
+		return err
+	}
+	_, err := io.WriteString(w, "\n")
+	return err
+}
