@@ -177,10 +177,11 @@ type specs struct {
 	vision      *vision.Spec
 	audio       *audio.Spec
 	videoBudget int // soft tokens of a frame; 0: it takes no films
+	context     int // positions; 0: any
 }
 
 func specsOf(m *model.Model) specs {
-	var s specs
+	s := specs{context: m.Config().TextConfig.MaxPositionEmbeddings}
 	if v, ok := m.Spec(); ok {
 		s.vision, s.videoBudget = &v, m.VideoBudget()
 	}

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -20,6 +21,25 @@ const (
 	leastScene = time.Second / 2
 )
 
+// Positions of the context that are not for a frame's soft tokens.
+const (
+	stampTokens = 12   // its time, and the marks around it
+	otherTokens = 2048 // the question and its reply
+)
+
+// sceneFrames is how many frames a scene may have: as many as are asked for, if the context
+// holds them, or else what the model was trained with, or what it holds.
+func (s specs) sceneFrames(asked, budget int) (int, error) {
+	if s.context == 0 {
+		return cmp.Or(asked, sceneFrames), nil
+	}
+	most := (s.context - otherTokens) / (budget + stampTokens)
+	if most < max(1, asked) {
+		return 0, fmt.Errorf("%d frames of %d soft tokens are more than the checkpoint's context of %d holds: ask for fewer frames, or a smaller budget", max(1, asked), budget, s.context)
+	}
+	return cmp.Or(asked, min(sceneFrames, most)), nil
+}
+
 // watch sends a part for each scene of a film and, where its speech is wanted, for each
 // piece of its sound. It returns the part that ends them.
 func (r *run) watch(ctx context.Context, w *work, item Item, send sender) (last *part, err error) {
@@ -29,8 +49,22 @@ func (r *run) watch(ctx context.Context, w *work, item Item, send sender) (last 
 	}
 	defer clip.Close()
 	o, info := w.options, clip.Info()
-	if len(info.Video) == 0 {
-		return nil, fmt.Errorf("there are no pictures in this file, only sound: facet transcribe takes it")
+	switch {
+	case len(info.Video) == 0 && len(info.Audio) == 0:
+		return nil, errors.New("there is neither picture nor sound in this file")
+	case len(info.Video) == 0:
+		return nil, errors.New("there are no pictures in this file, only sound: facet transcribe takes it")
+	}
+	speech := o.WithSpeech && len(info.Audio) > 0
+	if speech {
+		if err := r.specs.takes(job.Sound); err != nil { // before hours of pictures
+			return nil, err
+		}
+	}
+	budget := cmp.Or(w.plan.Budget, r.specs.videoBudget)
+	most, err := r.specs.sceneFrames(o.Frames, budget)
+	if err != nil {
+		return nil, err
 	}
 	number := info.DefaultVideo()
 	if o.Track > 0 {
@@ -44,7 +78,7 @@ func (r *run) watch(ctx context.Context, w *work, item Item, send sender) (last 
 		return nil, Unnamed(err, item.Path)
 	}
 	plan := video.PlanOptions{
-		Frames: cmp.Or(o.Frames, sceneFrames), Window: time.Duration(cmp.Or(o.Window, sceneWindow) * float64(time.Second)),
+		Frames: most, Window: time.Duration(cmp.Or(o.Window, sceneWindow) * float64(time.Second)),
 		FPS: o.FPS, MinScene: leastScene, Keyframes: o.FastSeek,
 	}
 	if o.Scene > 0 {
@@ -52,31 +86,38 @@ func (r *run) watch(ctx context.Context, w *work, item Item, send sender) (last 
 			return nil, Unnamed(err, item.Path)
 		}
 	}
-	budget := cmp.Or(w.plan.Budget, r.specs.videoBudget)
 	watched := &job.Watched{VideoSeconds: milli(index.Duration()), VideoTrack: number + 1}
 	w.record.Effective.Watched = watched
-	speech := o.WithSpeech && len(info.Audio) > 0
 	if speech {
 		w.record.Effective.Heard = new(job.Heard)
 	}
 	total := w.record.Effective // of which the model's side counts tokens from the first part on
 	var seen *job.Seen
 	frames := 0
+	var broken string
 	for _, window := range index.Windows(plan) {
 		f := film{}
-		for frame, err := range clip.Frames(ctx, number, index.TicksOf(window.Frames)) {
-			if err != nil {
-				return nil, Unnamed(err, item.Path)
+		var err error
+		for frame, e := range clip.Frames(ctx, number, index.TicksOf(window.Frames)) {
+			if err = e; err != nil {
+				break
 			}
-			patches, as, err := vision.Prepare(frame.Image, *r.specs.vision, budget)
-			if err != nil {
-				return nil, err
+			patches, as, e := vision.Prepare(frame.Image, *r.specs.vision, budget)
+			if err = e; err != nil {
+				break
 			}
 			if seen == nil {
 				seen = seenAs(budget, as, frame.Image)
 			}
 			f.frames = append(f.frames, patches)
 			f.at = append(f.at, time.Duration(max(0, frame.Seconds)*float64(time.Second)))
+		}
+		if err != nil && frames == 0 {
+			return nil, Unnamed(err, item.Path)
+		}
+		if err != nil { // what was seen is worth keeping, as of a recording
+			broken = fmt.Sprintf("the film breaks off at %s: %v", job.Clock(max(0, index.Seconds(window.Start))), Unnamed(err, item.Path))
+			break
 		}
 		frames += len(f.frames)
 		q := r.questionOf(w, w.plan.Prompt)
@@ -88,6 +129,9 @@ func (r *run) watch(ctx context.Context, w *work, item Item, send sender) (last 
 		}
 	}
 	warnings := clip.Warnings()
+	if broken != "" {
+		warnings = append(warnings, broken)
+	}
 	var heard job.Heard
 	if speech {
 		more, err := r.speech(ctx, w, item, &heard, send)
@@ -112,9 +156,6 @@ func (r *run) watch(ctx context.Context, w *work, item Item, send sender) (last 
 
 // speech sends the pieces of a film's sound, with the question of the job that transcribes.
 func (r *run) speech(ctx context.Context, w *work, item Item, h *job.Heard, send sender) ([]string, error) {
-	if err := r.specs.takes(job.Sound); err != nil {
-		return nil, err
-	}
 	rec, err := OpenSound(ctx, item.Path, 0, r.Video)
 	if err != nil {
 		return nil, err

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -287,6 +288,58 @@ func TestCaptionWithoutSummary(t *testing.T) {
 	rec := results[0].Record
 	if rec == nil || len(rec.Scenes) != 2 || rec.Summary != "" || rec.Text != "A number.\nA number." || !slices.Equal(rec.Warnings, []string{"no summary: the script fails here"}) || progress.Failed > 0 {
 		t.Errorf("got %+v, %v", rec, results[0].Err)
+	}
+}
+
+// A film whose decoder dies within gives the scenes that there are, with a warning.
+func TestCaptionBreaksOff(t *testing.T) {
+	noLeak(t)
+	decoder := needMedia(t)
+	const lists = "/proc/self/task/*/children"
+	if found, _ := filepath.Glob(lists); len(found) == 0 {
+		t.Skip("children cannot be listed here")
+	}
+	s := &script{say: func(_ *question, asked int) (string, job.Finish) {
+		threads, _ := filepath.Glob(lists)
+		for _, list := range threads {
+			data, _ := os.ReadFile(list)
+			for _, pid := range strings.Fields(string(data)) {
+				id, _ := strconv.Atoi(pid)
+				if child, err := os.FindProcess(id); err == nil && asked == 0 {
+					child.Kill()
+				}
+			}
+		}
+		return "A number.", job.FinishStop
+	}}
+	p := scripted(job.Caption, job.Options{Watching: job.Watching{Window: 1, Frames: 2}}, s)
+	p.Video = decoder
+	results, _ := collect(t, p, items(fixtures.Path("video/scenes.mp4")))
+	rec := results[0].Record
+	if rec == nil || len(rec.Scenes) == 0 || len(rec.Scenes) == 4 || len(rec.Warnings) != 1 || !strings.HasPrefix(rec.Warnings[0], "the film breaks off at 0:0") {
+		t.Errorf("got %+v, %v", rec, results[0].Err)
+	}
+	results, _ = collect(t, p, items(fixtures.Path("video/empty.mp4")))
+	if err := results[0].Err; err == nil || err.Error() != "there is neither picture nor sound in this file" {
+		t.Errorf("got %v", err)
+	}
+}
+
+// A scene has no more frames than the context holds.
+func TestSceneFrames(t *testing.T) {
+	e2b := specs{context: 131072}
+	for _, c := range []struct {
+		s             specs
+		asked, budget int
+		want          int // 0: an error
+	}{
+		{specs{}, 0, 70, 32}, {specs{}, 40, 70, 40}, {e2b, 0, 70, 32}, {e2b, 256, 280, 256}, {e2b, 256, 560, 0}, {e2b, 0, 1120, 32},
+		{specs{context: 4096}, 0, 280, 7}, {specs{context: 4096}, 8, 280, 0}, {specs{context: 1024}, 0, 70, 0},
+	} {
+		got, err := c.s.sceneFrames(c.asked, c.budget)
+		if got != c.want || (err == nil) != (c.want > 0) {
+			t.Errorf("%+v: got %d, %v", c, got, err)
+		}
 	}
 }
 

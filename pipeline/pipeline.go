@@ -107,6 +107,11 @@ func New(s Settings) (*Pipeline, error) {
 			return nil, fmt.Errorf("%s: %w", s.Model.Path(), err)
 		}
 	}
+	if s.Options.WithSpeech {
+		if err := p.specs.takes(job.Sound); err != nil {
+			return nil, OptionError{fmt.Errorf("with_speech: %w", err)}
+		}
+	}
 	if p.modelHash, err = s.Model.SHA256(); err != nil {
 		return nil, err
 	}

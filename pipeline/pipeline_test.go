@@ -339,6 +339,11 @@ func TestNewErrors(t *testing.T) {
 		}
 	}
 
+	_, err = New(Settings{Model: m, Job: job.Caption, Options: job.Options{Watching: job.Watching{WithSpeech: true}}})
+	if !errors.As(err, &option) || !strings.Contains(err.Error(), "with_speech: this checkpoint takes no sound") {
+		t.Errorf("got %v", err)
+	}
+
 	// A facet.json that is broken is no fault of the options.
 	dir := t.TempDir()
 	for _, name := range []string{"config.json", "model.safetensors", "tokenizer.json"} {
