@@ -507,6 +507,7 @@ func (v *VisionConfig) validateUnified() error {
 		{"mm_posemb_size", v.MMPosembSize, 1, 1 << 20},
 		{"patch_size", v.PatchSize, 1, 256},
 		{"pooling_kernel_size", v.PoolingKernelSize, 1, 16},
+		{"patch_size times pooling_kernel_size", v.PatchSize * v.PoolingKernelSize, 1, 256},
 	})
 	switch {
 	case err != nil:

@@ -5,7 +5,8 @@ import "strings"
 // Memory is what a checkpoint takes while it runs, in bytes, computed from shapes.
 type Memory struct {
 	// Weights in the memory map. They are read where they lie; a page counts towards
-	// the resident size once it was touched.
+	// the resident size once it was touched. Those of a tower that are not in the map stay
+	// beside the panels that fast makes of them.
 	Decoder int64 `json:"decoder_bytes"`
 	Vision  int64 `json:"vision_bytes"`
 	Audio   int64 `json:"audio_bytes"`
@@ -41,6 +42,9 @@ func (m *Model) Memory(context, sequences, budget int) Memory {
 			out.Table += t.Bytes()
 		case strings.Contains(name, "vision"):
 			out.Vision += t.Bytes()
+			if len(t.Shape) == 2 && !t.Mapped() && m.Precision() == Fast {
+				out.Vision += 2 * t.Elements()
+			}
 		case strings.Contains(name, "audio"):
 			out.Audio += t.Bytes()
 		default:

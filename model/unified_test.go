@@ -639,3 +639,24 @@ func TestUnifiedGGUFErrors(t *testing.T) {
 		}
 	}
 }
+
+// Of a GGUF file the values that were put in another order are memory of their own, and stay
+// beside what fast makes of the matrix among them.
+func TestMemoryOfReordered(t *testing.T) {
+	for _, precision := range []Precision{Exact, Fast} {
+		m := open(t, "golden/gguf/tiny-unified-bf16.gguf", Options{Precision: precision})
+		var want int64
+		for _, x := range m.Tensors() {
+			if !strings.Contains(x.Name, "vision") {
+				continue
+			}
+			want += x.Bytes
+			if precision == Fast && strings.HasSuffix(x.Name, "patch_dense.weight") {
+				want += 2 * 52 * 6912
+			}
+		}
+		if got := m.Memory(100, 1, 70).Vision; got != want {
+			t.Errorf("%v: %d bytes, want %d", precision, got, want)
+		}
+	}
+}

@@ -2,6 +2,10 @@ package weights
 
 import "os"
 
+// Mapped reports whether the tensor's Data is part of a file's map. Memory of its own, as of
+// values that were put in another order, stays taken after Release.
+func (t Tensor) Mapped() bool { _, ok := t.file.(*Map); return ok }
+
 // Release says that bytes [lo, hi) of the tensor's Data will not be read again soon, so
 // that the system may take their pages back at once. They can be read all the same.
 func (t Tensor) Release(lo, hi int) {
