@@ -25,6 +25,10 @@ type question struct {
 	temperature float64
 	seed        uint64
 	stream      string // begins the random numbers, with the seed
+
+	// asked is the prompt once it is made. It has what the media were encoded to, so that
+	// they are let go of and a question that is asked again costs no more towers.
+	asked *model.Prompt
 }
 
 // film is frames, and the times at which they are shown.
@@ -65,12 +69,16 @@ type modelEngine struct {
 }
 
 func (e *modelEngine) ask(id string, q *question, onToken func()) (cost, error) {
-	prompt, soft, err := e.prompt(q)
-	if err != nil {
-		return cost{}, err
+	soft := 0
+	if q.asked == nil {
+		var err error
+		if q.asked, soft, err = e.prompt(q); err != nil {
+			return cost{}, err
+		}
+		q.images, q.sound, q.film = nil, nil, nil
 	}
-	return cost{prompt.Len(), soft}, e.batch.Add(model.Request{
-		ID: id, Stream: q.stream, Prompt: prompt, MaxTokens: q.maxTokens,
+	return cost{q.asked.Len(), soft}, e.batch.Add(model.Request{
+		ID: id, Stream: q.stream, Prompt: q.asked, MaxTokens: q.maxTokens,
 		Sampling: model.Sampling{Temperature: float32(q.temperature), Seed: q.seed},
 		OnToken:  func(model.Token) { onToken() },
 	})

@@ -14,8 +14,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"facet/audio"
 	"facet/fixtures"
+	"facet/model"
 	"facet/pipeline/job"
 	"facet/video"
 	"facet/vision"
@@ -141,6 +144,86 @@ func TestTranscribePieces(t *testing.T) {
 	}
 	if lines[0] != lines[1] {
 		t.Errorf("the order of the answers changes the records:\n%s\n%s", lines[0], lines[1])
+	}
+}
+
+// tinyE is a small random checkpoint that hears.
+func tinyE(t *testing.T) *model.Model {
+	t.Helper()
+	m, err := model.Open(fixtures.Path("golden/checkpoints/tiny-e"), model.Options{Threads: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { m.Close() })
+	return m
+}
+
+// A recording of a minute gives the same bytes whatever is asked at once, also where replies
+// are drawn; its pieces do not draw alike, even if they sound so.
+func TestTranscribeSameBytes(t *testing.T) {
+	m := tinyE(t)
+	var pieces [][2]float64
+	for range 10 {
+		pieces = append(pieces, [2]float64{3, 3})
+	}
+	dir := t.TempDir()
+	in := items(wav(t, dir, "minute.wav", pieces...), wav(t, dir, "short.wav", [2]float64{1, 0}))
+	for _, o := range []job.Options{{MaxTokens: 6}, {MaxTokens: 6, Temperature: 1, Seed: 3}} {
+		var lines []string
+		for _, batch := range []int{1, 8} {
+			p, err := New(Settings{Model: m, Job: job.Transcribe, Options: o, Batch: batch})
+			if err != nil {
+				t.Fatal(err)
+			}
+			results, _ := collect(t, p, in)
+			rec := results[0].Record
+			if rec == nil || len(rec.Segments) != 10 {
+				t.Fatalf("got %+v, %v", rec, results[0].Err)
+			}
+			if o.Temperature > 0 && rec.Segments[1].Text == rec.Segments[2].Text {
+				t.Errorf("two pieces draw %q", rec.Segments[1].Text)
+			}
+			for _, r := range results {
+				line, err := r.Record.Line()
+				if err != nil {
+					t.Fatal(err)
+				}
+				lines = append(lines, string(line))
+			}
+		}
+		if diff := cmp.Diff(lines[:2], lines[2:]); diff != "" {
+			t.Errorf("%+v, batch 1 and 8:\n%s", o, diff)
+		}
+	}
+}
+
+// A question that is asked again is not encoded again, and its media are let go of.
+func TestAskAgain(t *testing.T) {
+	m := tinyE(t)
+	spec, _ := m.AudioSpec()
+	q := &question{text: "?", textFirst: true, maxTokens: 3, sound: []*audio.Features{audio.NewExtractor(spec).Features(make([]float32, 16000))}}
+	e := &modelEngine{m, m.NewBatch()}
+	defer e.drop()
+	first, err := e.ask("1", q, func() {})
+	if err != nil || first.soft == 0 || q.sound != nil {
+		t.Fatalf("got %+v, %v, sound %v", first, err, q.sound)
+	}
+	second, err := e.ask("2", q, func() {})
+	if err != nil || second != (cost{prompt: first.prompt}) {
+		t.Errorf("got %+v, %v, first %+v", second, err, first)
+	}
+	replies := map[string]string{}
+	for e.open() > 0 {
+		answers, err := e.step()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range answers {
+			replies[a.id] = fmt.Sprint(a.tokens)
+		}
+	}
+	if replies["1"] != replies["2"] || replies["1"] == "" {
+		t.Errorf("got %v", replies)
 	}
 }
 

@@ -45,10 +45,11 @@ const MaxBatch = 4096
 
 // Progress counts what each stage has done so far.
 type Progress struct {
-	Prepared, Encoded, Done, Failed int     // items; Done includes Failed, and what waits for its turn to be emitted
-	SoftTokens                      int     // encoded
-	OutputTokens                    int     // generated
-	Seconds                         float64 // of recordings and films, answered
+	Prepared, Done, Failed int     // items; Done includes Failed, and what waits for its turn to be emitted
+	Encoded                int     // parts
+	SoftTokens             int     // encoded
+	OutputTokens           int     // generated
+	Seconds                float64 // of recordings and films, answered
 }
 
 // Result is what became of one item: a record or an error.

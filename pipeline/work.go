@@ -30,7 +30,6 @@ type part struct {
 	reply    job.Reply // what is known of it before it is answered
 	at       int       // its place among the replies
 	summary  bool      // it asks about the whole
-	soft     int       // tokens that the question's media took
 
 	last   bool              // no more parts of the item come
 	finish func(*job.Record) // if not nil, completes the record of an item whose parts are all prepared
@@ -52,6 +51,9 @@ func (r *run) admit(p *part) error {
 	}
 	if p.err == nil && p.question != nil {
 		p.at = len(w.replies)
+		if p.at > 0 { // so that parts do not draw alike; the first one does as it would alone
+			p.question.stream += fmt.Sprintf("/%d", p.at)
+		}
 		w.replies = append(w.replies, p.reply)
 		p.err = r.ask(p)
 	}
@@ -73,7 +75,6 @@ func (r *run) ask(p *part) error {
 	p.open++
 	p.reply.Attempts++
 	if p.reply.Attempts == 1 {
-		p.soft = c.soft
 		r.progress.SoftTokens += c.soft
 		if c.soft > 0 {
 			r.progress.Encoded++
@@ -111,7 +112,9 @@ func (r *run) take(a answer) error {
 		return r.settle(w, nil)
 	}
 	w.replies[p.at] = p.reply
-	r.progress.Seconds += p.reply.End - p.reply.Start
+	if p.reply.Medium == job.Film || w.record.Effective.Watched == nil { // the sound of a film goes on beside its pictures
+		r.progress.Seconds += p.reply.End - p.reply.Start
+	}
 	return r.conclude(w)
 }
 
