@@ -28,6 +28,7 @@ const (
 	Text        Format = "txt"          // the text alone
 	Overlay     Format = "overlay"      // the image with numbered boxes, PNG
 	ALTO        Format = "alto"         // ALTO 4.4, XML
+	HOCR        Format = "hocr"         // hOCR 1.2, XHTML
 	SRT         Format = "srt"          // subtitles
 	VTT         Format = "vtt"          // subtitles
 	VerboseJSON Format = "verbose_json" // as OpenAI's transcriptions
@@ -44,7 +45,7 @@ func Formats(jobName string) []Format {
 	case job.Caption.Name:
 		return []Format{JSONL, Text, VTT, Markdown, Sidecar}
 	}
-	return []Format{JSONL, Text, ALTO, Overlay}
+	return []Format{JSONL, Text, Markdown, ALTO, HOCR, Overlay}
 }
 
 // suffix is the ending of an item's file in a folder.
@@ -67,7 +68,7 @@ func byName(path string) (Format, bool) {
 	switch ext := strings.ToLower(filepath.Ext(path)); ext {
 	case ".jsonl", ".json":
 		return JSONL, true
-	case ".txt", ".srt", ".vtt", ".tsv", ".md":
+	case ".txt", ".srt", ".vtt", ".tsv", ".md", ".hocr":
 		return Format(ext[1:]), true
 	case ".xml":
 		return ALTO, true
@@ -181,7 +182,7 @@ func (o *Output) single(usual Format, where string) error {
 		return OptionError{errors.New("sidecars are files beside each other: name a folder with --out")}
 	case f == Overlay && o.Path == "":
 		return OptionError{errors.New("overlays do not go to standard output: name a folder or a .png file with --out")}
-	case (f == Overlay || f == ALTO) && o.info.Inputs != 1:
+	case slices.Contains([]Format{ALTO, HOCR, Overlay}, f) && o.info.Inputs != 1:
 		return OptionError{fmt.Errorf("%s takes the %s of one image, not of %d: name a folder with --out", where, f, o.info.Inputs)}
 	case slices.Contains([]Format{SRT, VTT, TSV}, f) && o.info.Inputs != 1:
 		return OptionError{fmt.Errorf("%s takes the %s of one recording, not of %d, whose times would be mixed: name a folder with --out", where, f, o.info.Inputs)}
@@ -307,9 +308,14 @@ func (o *Output) write(w io.Writer, f Format, rec *job.Record, img *vision.Image
 	case TSV:
 		return sink.WriteTSV(w, rec)
 	case Markdown:
+		if o.info.Job == job.OCR.Name {
+			return sink.WritePageMarkdown(w, rec, o.info.Facet)
+		}
 		return sink.WriteMarkdown(w, rec)
 	case ALTO:
 		return sink.WriteALTO(w, rec, o.info.Facet)
+	case HOCR:
+		return sink.WriteHOCR(w, rec, o.info.Facet)
 	case Overlay:
 		return sink.WriteOverlay(w, img.NRGBA(), rec.Blocks)
 	}

@@ -220,7 +220,7 @@ func TestOutputErrors(t *testing.T) {
 		option bool   // it is an OptionError
 		want   string // "": it opens
 	}{
-		{OutputOptions{Formats: []Format{"pdf"}}, true, `format "pdf": want one of [jsonl txt alto overlay]`},
+		{OutputOptions{Formats: []Format{"pdf"}}, true, `format "pdf": want one of [jsonl txt md alto hocr overlay]`},
 		{OutputOptions{Formats: []Format{JSONL, Text}}, true, "standard output takes one format, not [jsonl txt]"},
 		{OutputOptions{Formats: []Format{JSONL, JSONL}}, false, ""},
 		{OutputOptions{Formats: []Format{Overlay}}, true, "overlays do not go to standard output"},

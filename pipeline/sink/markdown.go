@@ -1,0 +1,69 @@
+package sink
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"regexp"
+	"slices"
+	"strings"
+
+	"facet/pipeline/job"
+)
+
+// WritePageMarkdown writes the text of a page that was read: its lines as they are, those that stand close
+// together as a paragraph. What would be taken for Markdown or HTML is escaped, so that the text is shown as it was
+// read. Before it, as YAML between lines of dashes, stands where it comes from. facet is the version of the program that
+// read the page.
+func WritePageMarkdown(w io.Writer, rec *job.Record, facet string) error {
+	var b strings.Builder
+	b.WriteString("---\n")
+	about := append([][2]string{{"source", PrintableLine(rec.Source.Path)}, {"source_sha256", rec.Source.SHA256}, {"facet", facet}}, provenance(rec)...)
+	if rec.Source.Page > 0 {
+		about = append(about, [2]string{"page", fmt.Sprint(rec.Source.Page)})
+	}
+	if rec.Blank != nil && *rec.Blank {
+		about = append(about, [2]string{"blank", "true"})
+	}
+	for _, p := range about {
+		value := p[1]
+		if !slices.Contains(plainYAML, p[0]) {
+			value = yamlString(value)
+		}
+		fmt.Fprintf(&b, "%s: %s\n", p[0], value)
+	}
+	b.WriteString("---\n")
+	for _, r := range sheetOf(rec).regions {
+		b.WriteString("\n")
+		for _, l := range r.lines {
+			b.WriteString(markdownLine(l) + "\n")
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// plainYAML are the names whose values are numbers or true.
+var plainYAML = []string{"budget", "temperature", "seed", "page", "blank"}
+
+// yamlString is s as a string of YAML 1.2, whose double-quoted strings are JSON's.
+func yamlString(s string) string {
+	quoted, err := json.Marshal(s)
+	if err != nil {
+		panic(err) // fails for no string
+	}
+	return string(quoted)
+}
+
+// markdownLine is the words of a line, with a space between them: more than one has no meaning in Markdown.
+func markdownLine(l line) string {
+	words := make([]string, len(l.words))
+	for i, w := range l.words {
+		words[i] = markdown(w.text)
+	}
+	return markdownStart.ReplaceAllString(strings.Join(words, " "), `$1\$2`)
+}
+
+// markdownStart is what makes something else than a paragraph of a line that begins with it: marks of lists,
+// quotations, tables, headings and code, and the number of a list.
+var markdownStart = regexp.MustCompile(`^([0-9]*)([-+=>~|:.)])`)
