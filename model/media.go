@@ -107,7 +107,7 @@ func (m *Model) VideoBudget() int {
 	return 70
 }
 
-// EncodeVideo runs the vision tower on the frames of a clip, which are at the times given.
+// EncodeVideo is EncodeImage for the frames of a clip, which are at the times given.
 func (m *Model) EncodeVideo(frames []*vision.Patches, at []time.Duration) (*Video, error) {
 	if len(frames) != len(at) {
 		panic(fmt.Sprintf("model: EncodeVideo: %d frames at %d times", len(frames), len(at)))

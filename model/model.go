@@ -247,8 +247,8 @@ type SoftTokens struct {
 	sum  [32]byte
 }
 
-// EncodeImage runs the vision tower on one picture. It fails if the checkpoint has
-// no tower or the picture is larger than its position table.
+// EncodeImage runs the vision tower, or what a 12B has in place of one, on one picture. It
+// fails if the checkpoint takes no pictures or the picture is larger than its position table.
 func (m *Model) EncodeImage(p *vision.Patches) (*SoftTokens, error) { return m.encodeImage(p, 0) }
 
 // encodeImage is EncodeImage for the item-th picture of a prompt, as the trace counts them.
@@ -277,7 +277,7 @@ func (m *Model) encodeImage(p *vision.Patches, item int) (*SoftTokens, error) {
 	return soft, nil
 }
 
-// EncodeImages runs the vision tower on the pictures of one prompt, in order.
+// EncodeImages is EncodeImage for the pictures of one prompt, in order.
 func (m *Model) EncodeImages(ps []*vision.Patches) ([]*SoftTokens, error) {
 	var out []*SoftTokens
 	for i, p := range ps {

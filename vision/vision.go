@@ -36,7 +36,8 @@ func unsupportedErrorf(format string, args ...any) error {
 	return UnsupportedError(fmt.Sprintf(format, args...))
 }
 
-// A Spec says how a model cuts images. Both values come from the checkpoint's vision config.
+// A Spec says how a model cuts images. Both values come from the checkpoint's vision config. A 12B, which has no tower,
+// takes the square of a soft token as one patch: 48 and 1.
 type Spec struct {
 	PatchSize         int // side of a patch in pixels: patch_size, 16
 	PoolingKernelSize int // side of the square of patches that becomes one soft token: pooling_kernel_size, 3
