@@ -56,8 +56,8 @@ type soundEncoder interface {
 	softTokens(frames int) int
 }
 
-// EncodeAudio runs the audio tower on one clip. It fails if the checkpoint has no tower,
-// and if the clip is empty, is too long or has not the shape that it says.
+// EncodeAudio runs the audio tower, or what a 12B has in place of one, on one clip: what
+// audio's Extractor makes of it by AudioSpec. It fails if the checkpoint hears nothing, and if the clip is empty, is too long or has not the shape that it says.
 func (m *Model) EncodeAudio(clip *audio.Features) (*SoftTokens, error) {
 	soft, err := m.EncodeAudios([]*audio.Features{clip})
 	if err != nil {
@@ -66,7 +66,7 @@ func (m *Model) EncodeAudio(clip *audio.Features) (*SoftTokens, error) {
 	return soft[0], nil
 }
 
-// EncodeAudios runs the audio tower on clips of any lengths together, which is faster
+// EncodeAudios is EncodeAudio for clips of any lengths together, which is faster
 // than one by one where they are short. Each gets the soft tokens that it would get alone.
 func (m *Model) EncodeAudios(clips []*audio.Features) ([]*SoftTokens, error) {
 	spec, ok := m.AudioSpec()
