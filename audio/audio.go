@@ -1,6 +1,7 @@
 package audio
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 )
@@ -77,7 +78,7 @@ func (i Info) Check() error {
 	return nil
 }
 
-// Sniff returns the media type of a file by its first bytes, of which it wants 36, or "" if none is known to hold
+// Sniff returns the media type of a file by its first bytes, of which it wants 400, or "" if none is known to hold
 // sound. [Open] reads audio/wav; the others are named so that a caller can choose another reader, or an error say
 // what it got.
 func Sniff(head []byte) string {
@@ -107,12 +108,24 @@ func Sniff(head []byte) string {
 		return "audio/basic"
 	case has(0, "\x30\x26\xb2\x75\x8e\x66\xcf\x11"):
 		return "audio/x-ms-wma"
+	case has(0, "\x1a\x45\xdf\xa3") && bytes.Contains(head[:min(len(head), 64)], []byte("\x42\x82\x84webm")): // DocType
+		return "video/webm"
 	case has(0, "\x1a\x45\xdf\xa3"):
 		return "video/x-matroska"
 	case has(4, "ftypM4A"), has(4, "ftypM4B"):
 		return "audio/mp4"
+	case has(4, "ftypqt  "), len(head) > 4 && head[0] < ' ' && (has(4, "moov") || has(4, "mdat") || has(4, "wide")): // the others are from before ftyp
+		return "video/quicktime"
+	case has(4, "ftyp3g"):
+		return "video/3gpp"
 	case has(4, "ftyp"):
 		return "video/mp4"
+	case has(0, "\x00\x00\x01\xba"), has(0, "\x00\x00\x01\xb3"):
+		return "video/mpeg"
+	case has(0, "G") && has(188, "G") && has(376, "G"), has(4, "G") && has(196, "G") && has(388, "G"): // with times before each packet
+		return "video/mp2t"
+	case has(0, "FLV\x01"):
+		return "video/x-flv"
 	case has(0, "ID3"):
 		return "audio/mpeg"
 	case len(head) >= 2 && head[0] == 0xff && head[1]&0xf6 == 0xf0: // ADTS: layer 00

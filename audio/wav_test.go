@@ -430,22 +430,32 @@ func TestWAVReadError(t *testing.T) {
 
 func TestSniff(t *testing.T) {
 	for head, want := range map[string]string{
-		"":                                "",
-		"RIFF\x00\x00\x00\x00WAVEfmt ":    "audio/wav",
-		"RF64\xff\xff\xff\xffWAVEds64":    "audio/wav",
-		"RIFF\x00\x00\x00\x00AVI LIST":    "video/x-msvideo",
-		"FORM\x00\x00\x00\x00AIFFCOMM":    "audio/aiff",
-		"OggS\x00\x02":                    "audio/ogg",
-		"ID3\x04\x00":                     "audio/mpeg",
-		"\xff\xfb\x90\x64":                "audio/mpeg",
-		"\xff\xf1\x50\x80":                "audio/aac",
-		"\xff\xfe\x00\x68":                "", // a text of UTF-16
-		"\xff\xd8\xff\xe0":                "", // JPEG
-		"\x00\x00\x00\x20ftypM4A ":        "audio/mp4",
-		"\x00\x00\x00\x20ftypisom":        "video/mp4",
-		"\x1a\x45\xdf\xa3":                "video/x-matroska",
-		"#EXTM3U\n":                       "",
-		"\x89PNG\r\n\x1a\n\x00\x00\x00\r": "",
+		"":                                     "",
+		"RIFF\x00\x00\x00\x00WAVEfmt ":         "audio/wav",
+		"RF64\xff\xff\xff\xffWAVEds64":         "audio/wav",
+		"RIFF\x00\x00\x00\x00AVI LIST":         "video/x-msvideo",
+		"FORM\x00\x00\x00\x00AIFFCOMM":         "audio/aiff",
+		"OggS\x00\x02":                         "audio/ogg",
+		"ID3\x04\x00":                          "audio/mpeg",
+		"\xff\xfb\x90\x64":                     "audio/mpeg",
+		"\xff\xf1\x50\x80":                     "audio/aac",
+		"\xff\xfe\x00\x68":                     "", // a text of UTF-16
+		"\xff\xd8\xff\xe0":                     "", // JPEG
+		"\x00\x00\x00\x20ftypM4A ":             "audio/mp4",
+		"\x00\x00\x00\x20ftypisom":             "video/mp4",
+		"\x00\x00\x00\x14ftypqt  ":             "video/quicktime",
+		"\x00\x00\x00\x08wide\x00":             "video/quicktime",
+		"\x00\x00\x00\x18ftyp3gp5":             "video/3gpp",
+		"\x1a\x45\xdf\xa3":                     "video/x-matroska",
+		"\x1a\x45\xdf\xa3\x8b\x42\x82\x84webm": "video/webm",
+		"\x00\x00\x01\xba!":                    "video/mpeg",
+		"FLV\x01\x05":                          "video/x-flv",
+		strings.Repeat("G"+strings.Repeat("\xff", 187), 3):          "video/mp2t",
+		"time" + strings.Repeat("G"+strings.Repeat("\xff", 191), 3): "video/mp2t",
+		strings.Repeat("Good morning. ", 40):                        "",
+		"Citywide news":                                             "",
+		"#EXTM3U\n":                                                 "",
+		"\x89PNG\r\n\x1a\n\x00\x00\x00\r":                           "",
 	} {
 		if got := Sniff([]byte(head)); got != want {
 			t.Errorf("%q: got %q, want %q", head, got, want)

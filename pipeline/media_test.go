@@ -426,6 +426,16 @@ func TestSceneFrames(t *testing.T) {
 	}
 }
 
+// What is no page is told from a broken one.
+func TestOCROfOtherMedia(t *testing.T) {
+	results, _ := collect(t, scripted(job.OCR, job.Options{}, &script{}), items(fixtures.Path("video/count.mpg"), fixtures.Path("video/beep.flac")))
+	for i, want := range []string{"video/mpeg: a video has nothing to ocr: facet caption takes it", "audio/flac: sound has nothing to ocr: facet transcribe takes it"} {
+		if err := results[i].Err; err == nil || err.Error() != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+}
+
 // Compressed sound is heard through the decoder child, and what is no media is one error.
 func TestTranscribeCompressed(t *testing.T) {
 	noLeak(t)

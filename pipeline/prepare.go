@@ -110,6 +110,8 @@ func (r *run) medium(head []byte) (kind job.Medium, mediaType string, err error)
 		return "", "", fmt.Errorf("%s: an image has nothing to %s", image, r.Job.Name)
 	case strings.HasPrefix(sound, "audio/") && !takes(job.Sound) && sound != "audio/ogg" && sound != "audio/x-ms-wma": // which may hold pictures
 		return "", "", fmt.Errorf("%s: sound has nothing to %s: facet transcribe takes it", sound, r.Job.Name)
+	case strings.HasPrefix(sound, "video/") && !takes(job.Film):
+		return "", "", fmt.Errorf("%s: a video has nothing to %s: facet caption takes it", sound, r.Job.Name)
 	case takes(job.Sound):
 		return job.Sound, sound, nil
 	case takes(job.Film):
