@@ -522,6 +522,49 @@ func TestCancelledWhilePreparing(t *testing.T) {
 	}
 }
 
+// What is finished when a run ends is emitted, also past a recording that is half heard; that
+// one is pending. No goroutine stays behind, nor if what is emitted cannot be written.
+func TestCancelledAmongPieces(t *testing.T) {
+	noLeak(t)
+	dir := t.TempDir()
+	in := items(wav(t, dir, "long.wav", slices.Repeat([][2]float64{{1, 8}}, 40)...), wav(t, dir, "short.wav", [2]float64{1, 0}), wav(t, dir, "other.wav", slices.Repeat([][2]float64{{1, 8}}, 40)...))
+	say := func(*question, int) (string, job.Finish) { return "word", job.FinishStop }
+	ctx, cancel := context.WithCancel(t.Context())
+	p := scripted(job.Transcribe, job.Options{}, &script{say: say})
+	p.Progress = func(p Progress) {
+		if p.Done == 1 {
+			cancel()
+		}
+	}
+	var results []Result
+	progress, err := p.Run(ctx, in, func(r Result) error {
+		results = append(results, r)
+		return nil
+	})
+	if !errors.Is(err, context.Canceled) || len(results) != 1 || results[0].Item != in[1] || results[0].Err != nil || progress.Done != 1 {
+		t.Errorf("got %+v, %+v, %v", results, progress, err)
+	}
+	full := errors.New("disk full")
+	_, err = scripted(job.Transcribe, job.Options{}, &script{say: say}).Run(t.Context(), []Item{in[1], in[0], in[2]}, func(Result) error { return full })
+	if !errors.Is(err, full) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Two recordings that keep both preparers busy do not hold up a batch of one for ever.
+func TestLongItemsBatchOfOne(t *testing.T) {
+	noLeak(t)
+	dir := t.TempDir()
+	long := slices.Repeat([][2]float64{{1, 8}}, 12)
+	in := items(wav(t, dir, "a.wav", long...), wav(t, dir, "b.wav", long...), wav(t, dir, "c.wav", [2]float64{1, 0}), "missing.wav", filepath.Join(dir, "a.wav"))
+	p := scripted(job.Transcribe, job.Options{}, &script{say: func(*question, int) (string, job.Finish) { return "word", job.FinishStop }})
+	p.Batch = 1
+	results, progress := collect(t, p, in)
+	if len(results) != 5 || progress.Failed != 1 || len(results[4].Record.Segments) != 12 {
+		t.Errorf("got %+v", progress)
+	}
+}
+
 // A run that ends while the model waits for a part asks nothing of the model.
 func TestCancelledWhileWaiting(t *testing.T) {
 	noLeak(t)
