@@ -70,9 +70,6 @@ func (r *run) watch(ctx context.Context, w *work, item Item, send sender) (last 
 	if o.Track > 0 {
 		number = o.Track - 1
 	}
-	if number >= len(info.Video) {
-		return nil, fmt.Errorf("there is no track %d of pictures: the file has %d", number+1, len(info.Video))
-	}
 	index, err := clip.Index(ctx, number)
 	if err != nil {
 		return nil, Unnamed(err, item.Path)

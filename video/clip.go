@@ -189,11 +189,11 @@ func (c *Clip) picture(track int) (*Video, error) {
 	case n == 0:
 		return nil, c.named(formatErrorf("the file has no pictures"))
 	case track < 0 || track >= n:
-		return nil, c.named(formatErrorf("the file has no video track %d: it has %d, from 0", track, n))
+		return nil, c.named(formatErrorf("there is no track %d of pictures: the file has %d", track+1, n))
 	}
 	v := &c.info.Video[track]
 	if v.Encrypted {
-		return nil, c.named(unsupportedErrorf("video track %d is encrypted", track))
+		return nil, c.named(unsupportedErrorf("video track %d is encrypted", track+1))
 	}
 	return v, nil
 }

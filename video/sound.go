@@ -54,9 +54,9 @@ func (c *Clip) hearable(track int) error {
 	case n == 0:
 		return c.named(formatErrorf("the file has no sound"))
 	case track < 0 || track >= n:
-		return c.named(formatErrorf("the file has no sound track %d: it has %d, from 0", track, n))
+		return c.named(formatErrorf("there is no track %d of sound: the file has %d", track+1, n))
 	case c.info.Audio[track].Encrypted:
-		return c.named(unsupportedErrorf("sound track %d is encrypted", track))
+		return c.named(unsupportedErrorf("sound track %d is encrypted", track+1))
 	}
 	return nil
 }

@@ -126,7 +126,7 @@ func TestTracks(t *testing.T) {
 		t.Errorf("tracks %+v", a)
 	}
 	_, err := OpenSound(context.Background(), fixtures.Path("video/tracks.mka"), 2, options(t))
-	wantError[FormatError](t, err, "tracks.mka", "no sound track 2")
+	wantError[FormatError](t, err, "tracks.mka", "no track 3 of sound: the file has 2")
 }
 
 // Rates and numbers of channels far out.

@@ -117,7 +117,7 @@ func readSegment(r Reply, w *warnings) (Segment, bool) {
 }
 
 // when names the stretch of time of a part, for warnings.
-func (r Reply) when() string { return Clock(r.Start) + "–" + Clock(r.End) }
+func (r Reply) when() string { return Clock(r.Start) + "–" + Clock(math.Ceil(r.End)) }
 
 // Clock shows a time in seconds as people read it: 1:02:03.
 func Clock(s float64) string {

@@ -49,7 +49,7 @@ func TestReadTranscriptOfSilence(t *testing.T) {
 
 // What repeats is there once, and is marked.
 func TestReadTranscriptLoop(t *testing.T) {
-	r := spoken(3600, 3630, "And then we go on to "+strings.Repeat("the next one and ", 40))
+	r := spoken(3600, 3629.2, "And then we go on to "+strings.Repeat("the next one and ", 40))
 	r.Finish = FinishLoop
 	rec := transcript(spoken(0, 1, "Yes."), r)
 	if got, want := rec.Segments[1].Text, "And then we go on to the next one and"; got != want {
