@@ -10,6 +10,7 @@ import (
 	"facet/audio"
 	"facet/pipeline"
 	"facet/pipeline/job"
+	"facet/pipeline/sink"
 	"facet/video"
 	"facet/vision"
 )
@@ -109,7 +110,7 @@ func (c *inspectAudio) Run(ctx context.Context, s *streams) error {
 		fmt.Fprintln(s.out)
 	}
 	for _, w := range r.Warnings {
-		fmt.Fprintln(s.out, "warning:", w)
+		fmt.Fprintln(s.out, "warning:", sink.PrintableLine(w))
 	}
 	return nil
 }
@@ -227,7 +228,7 @@ func (c *inspectVideo) Run(ctx context.Context, s *streams) error {
 		}
 	}
 	for _, w := range r.Warnings {
-		fmt.Fprintln(s.out, "warning:", w)
+		fmt.Fprintln(s.out, "warning:", sink.PrintableLine(w))
 	}
 	return nil
 }
@@ -236,7 +237,7 @@ func language(code string) string {
 	if code == "" || code == "und" {
 		return ""
 	}
-	return ", " + code
+	return ", " + sink.PrintableLine(code) // it is what the file says
 }
 
 // frames plans and decodes the frames.
@@ -245,9 +246,6 @@ func (c *inspectVideo) frames(ctx context.Context, clip *video.Clip, r *videoRep
 	track := info.DefaultVideo()
 	if c.Track > 0 {
 		track = c.Track - 1
-	}
-	if track >= len(info.Video) {
-		return fmt.Errorf("%s: there is no track %d of pictures: the file has %d", c.File, track+1, len(info.Video))
 	}
 	index, err := clip.Index(ctx, track)
 	if err != nil {

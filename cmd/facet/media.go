@@ -176,7 +176,7 @@ func (l *mediaLoader) video(path string) error {
 	if budget == 0 {
 		budget = l.m.VideoBudget()
 	}
-	var patches []*vision.Patches
+	film := new(model.Video)
 	for frame, err := range clip.Frames(l.ctx, frames.track, frames.ticks) {
 		if err != nil {
 			return pipeline.Unnamed(err, path)
@@ -185,14 +185,18 @@ func (l *mediaLoader) video(path string) error {
 		if err != nil {
 			return err
 		}
-		patches = append(patches, p)
+		i := len(film.Frames)
+		soft, err := l.m.EncodeVideo([]*vision.Patches{p}, frames.at[i:i+1]) // at once: a frame's patches are megabytes
+		if err != nil {
+			return err
+		}
+		film.Frames = append(film.Frames, soft.Frames...)
 	}
 	for _, w := range clip.Warnings() {
 		report(l.s.err, fmt.Errorf("%s: %s", path, w))
 	}
-	soft, err := l.m.EncodeVideo(patches, frames.at)
-	l.media.Videos = append(l.media.Videos, soft)
-	return err
+	l.media.Videos = append(l.media.Videos, film)
+	return nil
 }
 
 // chosenFrames are the frames of a video that the reference takes, and the times that it
