@@ -171,6 +171,7 @@ func (r *run) questionOf(w *work, text string) *question {
 // settle emits the result of an item as soon as those before it are emitted.
 func (r *run) settle(w *work, failed error) error {
 	w.settled = true
+	w.replies = nil // the record has what is to be kept, and may wait long for its turn
 	w.stop()
 	r.progress.Done++
 	result := Result{Item: r.items[w.index], Options: w.options, Err: failed}

@@ -1,7 +1,9 @@
 package job
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -45,7 +47,7 @@ func askCaption(o Options, m Medium) string {
 		much = "a paragraph"
 	}
 	return fmt.Sprintf(`Describe what is to be seen and what happens in this part of a video, in %s. `+
-		`Answer with JSON: {"text": "the description", "on_screen_text": "text that is shown, exactly as printed, or nothing"}.`, much)
+		`Answer with JSON: {"text": "the description", "on_screen_text": "text that is shown, exactly as printed; empty if none is"}.`, much)
 }
 
 // readCaption reads the caption of an image, or the scenes of a film.
@@ -88,7 +90,9 @@ func readCaption(rec *Record, replies []Reply) {
 func (rec *Record) speak() {
 	for _, s := range rec.Segments {
 		best, most := -1, 0.0
-		for i, scene := range rec.Scenes {
+		first, _ := slices.BinarySearchFunc(rec.Scenes, s.Start, func(scene Scene, t float64) int { return cmp.Compare(scene.End, t) })
+		for i := first; i < len(rec.Scenes) && rec.Scenes[i].Start < s.End; i++ {
+			scene := rec.Scenes[i]
 			if shared := min(s.End, scene.End) - max(s.Start, scene.Start); shared > most {
 				best, most = i, shared
 			}
@@ -116,19 +120,22 @@ func (r Reply) caption(w *warnings, what string) string {
 // readScene reads the reply about some seconds of a film: an object as asked for, or prose.
 func readScene(r Reply, w *warnings) Scene {
 	s := Scene{Start: seconds(r.Start), End: seconds(r.End)}
-	reply := r.text()
+	reply, asked := r.text(), false
 	if i := strings.IndexByte(reply, '{'); i >= 0 {
 		p := looseParser{s: reply, at: i}
 		v := p.parse(0, true)
 		if t, ok := v.field(isTextKey); ok && t.kind == text {
-			s.Text = strings.TrimSpace(valid(t.text))
+			s.Text, asked = strings.TrimSpace(valid(t.text)), true
+			if r.Finish == FinishLoop {
+				s.Text = cutRepeats(s.Text)
+			}
 		}
 		if t, ok := v.field(isOnScreenKey); ok && t.kind == text {
 			s.OnScreenText = strings.TrimSpace(valid(t.text))
 		}
 	}
 	said := r.caption(w, r.when()+": the reply")
-	if s.Text == "" {
+	if !asked {
 		s.Text = said
 	}
 	return s

@@ -265,6 +265,39 @@ func TestReadCaption(t *testing.T) {
 	}
 }
 
+// What an object says is the scene's text, also if that is nothing or goes round in circles.
+func TestReadSceneObject(t *testing.T) {
+	for reply, want := range map[string]Scene{
+		`{"text": "", "on_screen_text": "EXIT"}`:                {OnScreenText: "EXIT"},
+		`{"text": "A dog runs and runs and runs and runs and r`: {Text: "A dog runs and runs and runs and runs and r"},
+		`{"text": "A dog. and runs and runs and runs and runs`:  {Text: "A dog. and runs"},
+	} {
+		rec := new(Record)
+		Caption.Read(rec, []Reply{{Medium: Film, Tokens: Plain(reply), Finish: FinishLoop}})
+		if d := cmp.Diff([]Scene{want}, rec.Scenes); d != "" {
+			t.Errorf("%s: want -, got +:\n%s", reply, d)
+		}
+	}
+}
+
+// Speech of many segments finds its place among many scenes, the one that has most of it.
+func TestSpeechOfManyScenes(t *testing.T) {
+	rec := new(Record)
+	var replies []Reply
+	for i := range 3000 {
+		replies = append(replies, Reply{Medium: Film, Start: float64(i), End: float64(i + 1), Tokens: Plain("A dog.")})
+	}
+	for i := 1; i < 3000; i++ {
+		replies = append(replies, spoken(float64(i)-0.6, float64(i)+0.3, "Yes."))
+	}
+	Caption.Read(rec, append(replies, spoken(40000, 40001, "After the end.")))
+	for i, s := range rec.Scenes {
+		if want := i < 2999; (s.Speech == "Yes.") != want {
+			t.Fatalf("scene %d: %+v", i, s)
+		}
+	}
+}
+
 // The summary counts for how a film's replies ended.
 func TestReadSummaryFinish(t *testing.T) {
 	rec := &Record{Finish: FinishStop, Attempts: 1}
