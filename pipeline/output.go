@@ -259,6 +259,11 @@ func (o *Output) Write(r Result) error {
 		return o.fail(r)
 	}
 	if o.dir == nil {
+		if o.Formats[0] == Markdown && o.info.Done > 0 { // or dashes would make a heading of the line above
+			if _, err := io.WriteString(o.stream, "\n"); err != nil {
+				return err
+			}
+		}
 		if err := o.write(o.stream, o.Formats[0], r.Record, img); err != nil {
 			return err
 		}

@@ -175,6 +175,16 @@ func TestOutputStream(t *testing.T) {
 	}
 }
 
+// Pages of Markdown below each other do not run together.
+func TestOutputMarkdownStream(t *testing.T) {
+	var stdout bytes.Buffer
+	out := open(t, 3, OutputOptions{Stdout: &stdout, Formats: []Format{Markdown}})
+	writeAll(t, out, good("a.png", "one"), bad("b.png", "broken"), good("c.png", "two"))
+	if got := stdout.String(); strings.HasPrefix(got, "\n") || !strings.Contains(got, "\none\n\n---\nsource: \"c.png\"\n") || !strings.HasSuffix(got, "\n---\n\ntwo\n") {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestOutputFile(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "out.TXT")
@@ -224,6 +234,8 @@ func TestOutputErrors(t *testing.T) {
 		{OutputOptions{Formats: []Format{JSONL, Text}}, true, "standard output takes one format, not [jsonl txt]"},
 		{OutputOptions{Formats: []Format{JSONL, JSONL}}, false, ""},
 		{OutputOptions{Formats: []Format{Overlay}}, true, "overlays do not go to standard output"},
+		{OutputOptions{Formats: []Format{HOCR}}, true, "standard output takes the hocr of one image, not of 2"},
+		{OutputOptions{Path: "a.xml"}, true, "a.xml takes the alto of one image, not of 2"},
 		{OutputOptions{Path: "a.png"}, true, "a.png takes the overlay of one image, not of 2"},
 		{OutputOptions{Path: "a.txt", Formats: []Format{JSONL, Text}}, true, "a.txt takes one format, not [jsonl txt]"},
 		{OutputOptions{Path: "folder.png"}, false, ""},

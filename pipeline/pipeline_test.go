@@ -1,8 +1,11 @@
 package pipeline
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"image"
+	"image/png"
 	"math"
 	"os"
 	"path/filepath"
@@ -143,6 +146,34 @@ func TestRunEqualFiles(t *testing.T) {
 			}
 		}
 		text[o] = a.Text
+	}
+}
+
+// A page that is certainly empty is not asked about, unless the user wants it.
+func TestRunBlankPages(t *testing.T) {
+	white := image.NewGray(image.Rect(0, 0, 300, 200))
+	for i := range white.Pix {
+		white.Pix[i] = 0xff
+	}
+	var file bytes.Buffer
+	if err := png.Encode(&file, white); err != nil {
+		t.Fatal(err)
+	}
+	path := put(t, t.TempDir(), "blank.png", file.String())
+	in := []Item{{Path: path}, {Path: page("00")}, {Path: path, Options: job.Options{Blank: job.BlankAsk}}}
+	results, progress := collect(t, newOCR(t, nil), in)
+	if r := results[0].Record; !*r.Blank || r.Attempts != 0 || r.Usage != (job.Usage{}) || r.Text != "" || r.InkOutside != nil ||
+		*r.Effective.Seen != (job.Seen{Budget: 70, SizeOriginal: [2]int{300, 200}}) {
+		t.Errorf("empty: %+v", r)
+	}
+	if r := results[1].Record; *r.Blank || r.Text != "itineraries" || r.InkOutside == nil || *r.InkOutside > 0.1 {
+		t.Errorf("not empty: %+v", r)
+	}
+	if r := results[2].Record; r.Attempts != 1 || r.Usage.PromptTokens == 0 {
+		t.Errorf("asked about: %+v", r)
+	}
+	if progress.Encoded != 2 || progress.Prepared != 3 || progress.Done != 3 {
+		t.Errorf("got %+v", progress)
 	}
 }
 

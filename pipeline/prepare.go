@@ -190,6 +190,16 @@ func (r *run) look(w *work, item Item, send sender) error {
 	if budget == 0 {
 		budget = r.specs.vision.AutoBudget(img.Width, img.Height, leastBudget, mostBudget, sharpness)
 	}
+	var ink *vision.Ink
+	if r.Job.Pages {
+		ink = img.Ink()
+	}
+	if w.plan.SkipBlank && ink.Blank() {
+		w.record.Attempts = 0
+		w.record.Effective.Seen = &job.Seen{Budget: budget, SizeOriginal: [2]int{img.Width, img.Height}}
+		send(&part{last: true})
+		return nil
+	}
 	patches, seen, err := vision.Prepare(img, *r.specs.vision, budget)
 	if err != nil {
 		return err
@@ -197,7 +207,7 @@ func (r *run) look(w *work, item Item, send sender) error {
 	w.record.Effective.Seen = seenAs(budget, seen, img)
 	q := r.questionOf(w, w.plan.Prompt)
 	q.images = []*vision.Patches{patches}
-	send(&part{question: q, last: true, reply: job.Reply{Medium: job.Image, Boxes: w.plan.Boxes, Width: img.Width, Height: img.Height}})
+	send(&part{question: q, last: true, reply: job.Reply{Medium: job.Image, Boxes: w.plan.Boxes, Width: img.Width, Height: img.Height, Ink: ink}})
 	return nil
 }
 

@@ -205,6 +205,7 @@ func over(o, d job.Options) job.Options {
 	return job.Options{
 		Budget:      cmp.Or(o.Budget, d.Budget),
 		Boxes:       cmp.Or(o.Boxes, d.Boxes),
+		Blank:       cmp.Or(o.Blank, d.Blank),
 		Language:    cmp.Or(o.Language, d.Language),
 		Prompt:      cmp.Or(o.Prompt, d.Prompt),
 		MaxTokens:   cmp.Or(o.MaxTokens, d.MaxTokens),

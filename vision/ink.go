@@ -162,7 +162,7 @@ func (k *Ink) Within(box image.Rectangle) bool {
 		for w := c.Min.X / 64; w*64 < c.Max.X; w++ {
 			set := k.printed[y*k.words+w] >> max(0, c.Min.X-64*w) << max(0, c.Min.X-64*w)
 			if past := 64*(w+1) - c.Max.X; past > 0 {
-				set = set << past >> past
+				set <<= past
 			}
 			if set != 0 {
 				return true

@@ -16,9 +16,10 @@ type ocrCommand struct {
 	modelFlags
 	Budget   string   `help:"Soft tokens for an image: 70, 140, 280, 560 or 1120; auto takes the smallest that keeps small text readable, unless the checkpoint was trained for one." default:"auto" placeholder:"N"`
 	Boxes    string   `help:"line: a box around each line of text; none: plain text. Default: the checkpoint's, else line." placeholder:"KIND"`
+	Blank    string   `help:"Pages that are certainly empty: skip, without asking the model; ask about every page. Default: skip, but for a prompt of your own." placeholder:"DO"`
 	Language string   `help:"Language of the text, as a hint." placeholder:"NAME"`
 	Alpha    string   `help:"What becomes of transparency: drop it, or compose over white." enum:"drop,white" default:"drop"`
-	Format   []string `help:"What to write: jsonl (records), txt, overlay (images with the boxes drawn in). Default: jsonl." placeholder:"FORMAT"`
+	Format   []string `help:"What to write: jsonl (records), txt, md, alto (XML), hocr (XHTML), overlay (images with the boxes drawn in). Default: jsonl." placeholder:"FORMAT"`
 	jobFlags
 }
 
@@ -30,7 +31,7 @@ Exit status: 0 all images were read, 1 the run could not be done, 2 the command 
 }
 
 func (c *ocrCommand) Run(ctx context.Context, s *streams) error {
-	options := job.Options{Boxes: job.Boxes(c.Boxes), Language: c.Language}
+	options := job.Options{Boxes: job.Boxes(c.Boxes), Blank: job.Blank(c.Blank), Language: c.Language}
 	if c.Budget != "auto" {
 		n, err := strconv.Atoi(c.Budget)
 		if err != nil || !slices.Contains(vision.Budgets, n) {

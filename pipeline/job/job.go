@@ -40,6 +40,9 @@ type Job struct {
 	// Media are the kinds of input that the job can be done on.
 	Media []Medium
 
+	// Pages says that the job reads text from pages, so that an empty one need not be asked about.
+	Pages bool
+
 	// Ask gives the question about each part of an input of a kind for a released Gemma 4
 	// checkpoint. Options.Prompt is not its business, see Plan.
 	Ask func(Options, Medium) string
@@ -53,8 +56,8 @@ type Job struct {
 
 	// Read fills what the job says of an item in rec, its Finish included, and appends to its
 	// Warnings. The replies are those about the parts of the item, in the order of the parts;
-	// an image is one part. It panics if an image's size is not positive, and for no other
-	// reason. Safe for concurrent use on different records.
+	// an image is one part, and a page that was not asked about has none. It panics if an
+	// image's size is not positive, and for no other reason. Safe for concurrent use on different records.
 	Read func(rec *Record, replies []Reply)
 
 	// Sum, if not nil, gives a question about the whole of an item that Read was done with;
@@ -94,11 +97,22 @@ const (
 	BoxesNone Boxes = "none"
 )
 
+// Blank says what becomes of a page that is certainly empty.
+type Blank string
+
+// BlankSkip does not ask the model about it, and is the default where the question is the job's own or the
+// checkpoint's; BlankAsk asks about every page.
+const (
+	BlankSkip Blank = "skip"
+	BlankAsk  Blank = "ask"
+)
+
 // Options are what a user may choose for an item, on the command line or in
 // a manifest. A zero field means the default.
 type Options struct {
 	Budget      int     `json:"budget,omitempty"` // soft tokens an image; 0 is chosen by image size
 	Boxes       Boxes   `json:"boxes,omitempty"`
+	Blank       Blank   `json:"blank,omitempty"`    // of pages
 	Language    string  `json:"language,omitempty"` // as a person would name it: "German"
 	Prompt      string  `json:"prompt,omitempty"`   // in place of the job's own question
 	MaxTokens   int     `json:"max_tokens,omitempty"`
@@ -155,6 +169,7 @@ type Plan struct {
 	Boxes     Boxes
 	Budget    int // 0: by image size
 	MaxTokens int
+	SkipBlank bool // a page that is certainly empty is not asked about
 }
 
 // Plan fills in what o leaves open. The user's word goes before the
@@ -170,6 +185,7 @@ func (j Job) Plan(o Options, c Checkpoint, m Medium) (Plan, error) {
 		known = s.Boxes
 	}
 	p := Plan{Boxes: o.Boxes, Budget: o.Budget, MaxTokens: o.MaxTokens}
+	p.SkipBlank = j.Pages && (o.Blank == BlankSkip || o.Blank == "" && o.Prompt == "")
 	if p.Boxes == "" && len(known) > 0 {
 		p.Boxes = known[0]
 	}
@@ -250,6 +266,8 @@ func (o Options) check() error {
 	switch {
 	case !knownBudget(o.Budget):
 		return fmt.Errorf("budget %d: want one of %v", o.Budget, vision.Budgets)
+	case o.Blank != "" && o.Blank != BlankSkip && o.Blank != BlankAsk:
+		return fmt.Errorf("blank %.40q: want %s or %s", o.Blank, BlankSkip, BlankAsk)
 	case o.MaxTokens < 0:
 		return fmt.Errorf("max_tokens %d is negative", o.MaxTokens)
 	case !(o.Temperature >= 0 && o.Temperature <= 100): // as model.Sampling has it
@@ -327,10 +345,11 @@ func Plain(text string) []Token {
 // Reply is what the model answered about one part of an item: an image, a piece of a
 // recording, or some seconds of a film.
 type Reply struct {
-	Tokens        []Token // their texts, joined, are the reply, without thinking and end token
-	Finish        Finish  // why generation ended: FinishStop, FinishLength or FinishLoop
-	Boxes         Boxes   // what was asked for, from Plan
-	Width, Height int     // of an image: the original upright one, in pixels
+	Tokens        []Token     // their texts, joined, are the reply, without thinking and end token
+	Finish        Finish      // why generation ended: FinishStop, FinishLength or FinishLoop
+	Boxes         Boxes       // what was asked for, from Plan
+	Width, Height int         // of an image: the original upright one, in pixels
+	Ink           *vision.Ink // of an image: what is on it; nil if that was not looked at
 
 	Medium     Medium       // of the part
 	Start, End float64      // of a stretch of time, in seconds

@@ -2,6 +2,8 @@ package job
 
 import (
 	"fmt"
+	"image"
+	"math"
 	"strings"
 	"unicode/utf8"
 )
@@ -13,6 +15,7 @@ var OCR = Job{
 	MaxTokens: 8192, // a dense page: 5,000 characters in 100 lines, and 25 tokens a line for the box
 	Boxes:     []Boxes{BoxesLine, BoxesNone},
 	Media:     []Medium{Image},
+	Pages:     true,
 	Ask:       askOCR,
 	Own:       ownOCR,
 	Read:      readOCR,
@@ -20,7 +23,7 @@ var OCR = Job{
 
 func ownOCR(o Options) (Options, error) {
 	rest := o
-	rest.Budget, rest.Boxes, rest.Language = 0, "", ""
+	rest.Budget, rest.Boxes, rest.Blank, rest.Language = 0, "", "", ""
 	return o, rest.strange()
 }
 
@@ -42,6 +45,11 @@ func askOCR(o Options, _ Medium) string {
 
 // readOCR reads a reply to either question.
 func readOCR(rec *Record, replies []Reply) {
+	if len(replies) == 0 { // the page is empty
+		blank := true
+		rec.Finish, rec.Text, rec.Blocks, rec.Blank = FinishStop, "", []Block{}, &blank
+		return
+	}
 	r := replies[0]
 	if r.Width <= 0 || r.Height <= 0 {
 		panic(fmt.Sprintf("job: ocr: image of %d x %d pixels", r.Width, r.Height))
@@ -124,6 +132,9 @@ func (o *ocrReader) lines(s string) {
 		}
 		seen[b] = true
 		b.Confidence = prob.span(e.text.start, e.text.end)
+		if b.Box != (Box{}) && o.reply.Ink != nil && !o.reply.Ink.Within(around(b.Box)) {
+			o.warn("line %d: nothing is printed where its box is", n)
+		}
 		o.rec.Blocks = append(o.rec.Blocks, b)
 		lines = append(lines, b.Text)
 	}
@@ -131,6 +142,33 @@ func (o *ocrReader) lines(s string) {
 		o.warn("left out %d repeated lines", repeated)
 	}
 	o.rec.Text = strings.Join(lines, "\n")
+	o.missed()
+}
+
+// missed says how much of what is on the page is in no box.
+func (o *ocrReader) missed() {
+	if o.reply.Ink == nil {
+		return
+	}
+	var boxes []image.Rectangle
+	for _, b := range o.rec.Blocks {
+		if b.Box != (Box{}) {
+			boxes = append(boxes, around(b.Box))
+		}
+	}
+	share := math.Round(1000*o.reply.Ink.Outside(boxes)) / 1000
+	o.rec.InkOutside = &share
+	if share > muchOutside {
+		o.warn("%.0f %% of what is on the page is in no box: pictures, or text that was missed", 100*share)
+	}
+}
+
+// muchOutside is the share of ink outside all boxes that is worth a warning: most of what is on the page.
+const muchOutside = 0.5
+
+// around is a box and a quarter of its height on each side, by which boxes of lines are off more often than not.
+func around(b Box) image.Rectangle {
+	return image.Rect(b[0], b[1], b[2], b[3]).Inset(-(b[3] - b[1] + 3) / 4)
 }
 
 // box checks the box of line n and converts it. A box that cannot be used is

@@ -1,6 +1,7 @@
 package job
 
 import (
+	"bytes"
 	"encoding/json"
 	"math"
 	"strings"
@@ -8,6 +9,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
+
+	"facet/vision"
 )
 
 // read runs OCR's reader on a page of 500 x 200 pixels.
@@ -107,6 +110,59 @@ func TestReadOCR(t *testing.T) {
 				t.Errorf("reply %s\nwarnings %q, want one with %q", c.reply, rec.Warnings, c.warn)
 			}
 		})
+	}
+}
+
+// What is on a page and in no box shows, and so do boxes where nothing is. A box may be off by a quarter of its height.
+func TestReadOCRInk(t *testing.T) {
+	page := vision.Image{Width: 500, Height: 200, Pix: bytes.Repeat([]byte{255}, 3*500*200)}
+	print := func(x0, y0, x1, y1 int) {
+		for y := y0; y < y1; y++ {
+			clear(page.Pix[3*(500*y+x0) : 3*(500*y+x1)])
+		}
+	}
+	print(100, 20, 200, 24)
+	print(100, 64, 200, 65) // 4 under the box of "one", which is 40 high
+	print(300, 150, 400, 155)
+	for _, c := range []struct {
+		reply   string
+		outside float64
+		warn    []string
+	}{
+		{`[{"box_2d":[100,200,300,400],"text":"one"},{"box_2d":[750,600,775,800],"text":"two"}]`, 0, nil},
+		{`[{"box_2d":[100,200,300,400],"text":"one"}]`, 0.5, nil},
+		{`[{"box_2d":[750,600,775,800],"text":"two"},{"box_2d":[400,0,500,100],"text":"dreamt"}]`, 0.5, []string{"line 2: nothing is printed where its box is"}},
+		{`[{"text":"two"}]`, 1, []string{"line 1: no box", "100 % of what is on the page is in no box: pictures, or text that was missed"}},
+		{`[]`, 1, []string{"100 % of what is on the page is in no box: pictures, or text that was missed"}},
+	} {
+		rec := new(Record)
+		OCR.Read(rec, []Reply{{Tokens: Plain(c.reply), Finish: FinishStop, Boxes: BoxesLine, Width: 500, Height: 200, Ink: page.Ink()}})
+		if rec.InkOutside == nil || *rec.InkOutside != c.outside {
+			t.Errorf("%s: outside %v, want %v", c.reply, rec.InkOutside, c.outside)
+		}
+		if d := cmp.Diff(append([]string{}, c.warn...), rec.Warnings); d != "" {
+			t.Errorf("%s: warnings, want -, got +:\n%s", c.reply, d)
+		}
+	}
+	for _, r := range []Reply{
+		{Tokens: Plain("text"), Boxes: BoxesNone, Ink: page.Ink()},
+		{Tokens: Plain("[]"), Boxes: BoxesLine},
+	} {
+		r.Width, r.Height, r.Finish = 500, 200, FinishStop
+		rec := new(Record)
+		OCR.Read(rec, []Reply{r})
+		if rec.InkOutside != nil || len(rec.Warnings) > 0 {
+			t.Errorf("%s: outside %v, warnings %q", r.Tokens[0].Text, rec.InkOutside, rec.Warnings)
+		}
+	}
+}
+
+// A page that nobody was asked about is empty.
+func TestReadOCRNothing(t *testing.T) {
+	rec := &Record{Text: "x"}
+	OCR.Read(rec, nil)
+	if rec.Blank == nil || !*rec.Blank || rec.Text != "" || rec.Blocks == nil || rec.Finish != FinishStop {
+		t.Errorf("got %+v", rec)
 	}
 }
 

@@ -31,16 +31,18 @@ type Record struct {
 	Source    Source    `json:"source"`
 	Effective Effective `json:"effective"`
 	Text      string    `json:"text"`
-	Blank     *bool     `json:"blank,omitempty"`    // of a page: no text is on it; of a recording: nobody speaks
-	Blocks    []Block   `json:"blocks,omitzero"`    // of a page, never null
-	Language  string    `json:"language,omitempty"` // of a recording, as the user names it
-	Segments  []Segment `json:"segments,omitzero"`  // of a recording, never null
-	Scenes    []Scene   `json:"scenes,omitzero"`    // of a film, never null
-	Summary   string    `json:"summary,omitempty"`  // of a film's scenes
-	Finish    Finish    `json:"finish"`
-	Attempts  int       `json:"attempts"`
-	Warnings  []string  `json:"warnings"` // never null; sentences for people
-	Usage     Usage     `json:"usage"`
+	Blank     *bool     `json:"blank,omitempty"` // of a page: no text is on it; of a recording: nobody speaks
+	Blocks    []Block   `json:"blocks,omitzero"` // of a page, never null
+	// InkOutside is the share of what is on a page that is in no box, 0 to 1; nil where there are no boxes to tell by.
+	InkOutside *float64  `json:"ink_outside,omitempty"`
+	Language   string    `json:"language,omitempty"` // of a recording, as the user names it
+	Segments   []Segment `json:"segments,omitzero"`  // of a recording, never null
+	Scenes     []Scene   `json:"scenes,omitzero"`    // of a film, never null
+	Summary    string    `json:"summary,omitempty"`  // of a film's scenes
+	Finish     Finish    `json:"finish"`
+	Attempts   int       `json:"attempts"`
+	Warnings   []string  `json:"warnings"` // never null; sentences for people
+	Usage      Usage     `json:"usage"`
 }
 
 // Source says where an item came from.
@@ -81,7 +83,7 @@ func (e *Effective) Spend(m Medium, soft int) {
 type Seen struct {
 	Budget       int    `json:"budget"`                 // soft tokens allowed
 	ImageTokens  int    `json:"image_tokens,omitempty"` // soft tokens used; those of a film are in Watched
-	SizeSeen     [2]int `json:"size_seen"`              // width, height in pixels, as the tower saw it
+	SizeSeen     [2]int `json:"size_seen"`              // width, height in pixels, as the tower saw it; 0 of a page that was not asked about
 	SizeOriginal [2]int `json:"size_original"`          // width, height in pixels, upright
 	Downscaled   bool   `json:"downscaled"`
 }
