@@ -31,7 +31,10 @@ var order = []string{
 	"internal/tensor",
 	"internal/golden",
 	"internal/sandbox",
+	"internal/child",
 	"vision",
+	"vision/pdf",
+	"vision/pdf/pdfium",
 	"audio",
 	"video",
 	"video/libav",
@@ -311,6 +314,22 @@ func TestFFmpegIsForTheDecoderOnly(t *testing.T) {
 			switch {
 			case strings.HasPrefix(imported, "github.com/asticode/go-astiav") && f.dir != "video/libav",
 				imported == module+"/video/libav" && f.dir != "cmd/facet-media" && f.dir != "video/libav":
+				t.Errorf("%s imports %s", f.path, imported)
+			}
+		}
+	}
+}
+
+// PDFium and the machine that runs it are for the decoder alone: another program that reads images does not pay for them.
+func TestPDFiumIsForTheDecoderOnly(t *testing.T) {
+	const decoder = "vision/pdf/pdfium"
+	_, files := parseTree(t)
+	for _, f := range files {
+		for imported := range f.imports {
+			switch {
+			case strings.HasPrefix(imported, "github.com/klippa-app/go-pdfium") && f.dir != decoder,
+				strings.HasPrefix(imported, "github.com/tetratelabs/wazero") && f.dir != decoder,
+				imported == module+"/"+decoder && f.dir != "cmd/facet" && !f.isTest():
 				t.Errorf("%s imports %s", f.path, imported)
 			}
 		}

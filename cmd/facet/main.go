@@ -48,6 +48,7 @@ type cli struct {
 	Eval       evalCommand       `cmd:"" help:"Score a run against labels."`
 	Model      modelCommand      `cmd:"" help:"Make checkpoints of other checkpoints."`
 	Version    versionCommand    `cmd:"" help:"Print the version."`
+	Decode     decodeCommand     `cmd:"" hidden:"" help:"Read a PDF document for another facet."`
 
 	VersionFlag kong.VersionFlag `name:"version" hidden:"" help:"Print the version."`
 }

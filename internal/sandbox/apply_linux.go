@@ -35,6 +35,15 @@ func Apply(l Limits) (Report, error) {
 	return r, nil
 }
 
+// ForbidWriting takes from the calling process, for good, that files grow by what it writes. It is a part of what Apply does,
+// for a process that has to open files first.
+func ForbidWriting() error {
+	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &unix.Rlimit{}); err != nil {
+		return fmt.Errorf("sandbox: limit of size of files: %w", err)
+	}
+	return nil
+}
+
 func setLimits(l Limits) error {
 	for _, limit := range []struct {
 		name     string
