@@ -391,9 +391,10 @@ func newConfidences(tokens []Token) confidences {
 	return c
 }
 
-// span returns exp(mean log-probability) of the tokens that share a byte with
-// [from, to), from 0.0001 to 1 in steps of 0.0001; 0 means unknown.
-// An empty token belongs to the byte it stands before.
+// span returns exp(mean log-probability) of the tokens whose bytes are all in [from, to),
+// from 0.0001 to 1 in steps of 0.0001; 0 means unknown. A token that holds bytes of the form
+// around it as well, such as `."},`, tells mostly how sure the model is of the form: such tokens count
+// only where there are no others. An empty token belongs to the byte it stands before.
 func (c confidences) span(from, to int) float64 {
 	if from >= to {
 		return 0
@@ -402,12 +403,22 @@ func (c confidences) span(from, to int) float64 {
 	if i > 0 && c.start[i] > from {
 		i-- // from lies inside the token before it
 	}
-	sum, n := 0.0, 0
-	for ; i < len(c.log) && c.start[i] < to; i++ {
-		sum += float64(c.log[i])
-		n++
+	var inside, shared struct {
+		sum float64
+		n   int
 	}
-	p := math.Exp(sum / float64(n))
+	for ; i < len(c.log) && c.start[i] < to; i++ {
+		kind := &inside
+		if c.start[i] < from || c.start[i+1] > to {
+			kind = &shared
+		}
+		kind.sum += float64(c.log[i])
+		kind.n++
+	}
+	if inside.n == 0 {
+		inside = shared
+	}
+	p := math.Exp(inside.sum / float64(inside.n))
 	if math.IsNaN(p) {
 		return 0
 	}

@@ -251,11 +251,16 @@ func TestConfidence(t *testing.T) {
 		}
 	}
 
-	// A token that holds frame and text belongs to both.
+	// A token that holds frame and text counts only where no other tells of the text.
 	rec := new(Record)
 	OCR.Read(rec, []Reply{{Tokens: []Token{frame(`[{"box_2d":[1,2,3,4],`), {`"text":"a`, ln(0.9)}, {`b"}]`, ln(0.4)}}, Finish: FinishStop, Width: 10, Height: 10}})
 	if rec.Blocks[0].Confidence != 0.6 {
 		t.Errorf("shared tokens: confidence %v, want 0.6", rec.Blocks[0].Confidence)
+	}
+	rec = new(Record)
+	OCR.Read(rec, []Reply{{Tokens: []Token{frame(`[{"box_2d":[1,2,3,4],`), {`"text":"a`, ln(0.9)}, {`b`, ln(0.5)}, {"c", ln(0.5)}, {`."}]`, ln(0.4)}}, Finish: FinishStop, Width: 10, Height: 10}})
+	if rec.Blocks[0].Confidence != 0.5 {
+		t.Errorf("text and shared tokens: confidence %v, want 0.5", rec.Blocks[0].Confidence)
 	}
 }
 
