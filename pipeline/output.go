@@ -322,7 +322,7 @@ func (o *Output) write(w io.Writer, f Format, rec *job.Record, img *vision.Image
 	case HOCR:
 		return sink.WriteHOCR(w, rec, o.info.Facet)
 	case Overlay:
-		return sink.WriteOverlay(w, img.NRGBA(), rec.Blocks)
+		return sink.WriteOverlay(w, img.NRGBA(), rec, o.info.Facet)
 	}
 	return sink.WriteRecord(w, rec)
 }

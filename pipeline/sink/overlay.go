@@ -1,7 +1,10 @@
 package sink
 
 import (
+	"bytes"
+	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"image"
 	"image/color"
 	"image/png"
@@ -19,10 +22,35 @@ import (
 	"facet/pipeline/job"
 )
 
-// WriteOverlay writes Overlay as a PNG.
-func WriteOverlay(w io.Writer, page image.Image, blocks []job.Block) error {
+// WriteOverlay writes Overlay as a PNG whose texts say where it comes from: Software, which is facet in the version
+// named; Source, the path of the page; and Comment, the settings.
+func WriteOverlay(w io.Writer, page image.Image, rec *job.Record, facet string) error {
 	// Pictures are written once and looked at once: time counts more than size.
-	return (&png.Encoder{CompressionLevel: png.BestSpeed}).Encode(w, Overlay(page, blocks))
+	var b bytes.Buffer
+	if err := (&png.Encoder{CompressionLevel: png.BestSpeed}).Encode(&b, Overlay(page, rec.Blocks)); err != nil {
+		return err
+	}
+	data := b.Bytes()
+	const head = 8 + 12 + 13 // signature; length, type and CRC of IHDR; its content
+	parts := [][]byte{
+		data[:head],
+		pngText("Software", "facet "+facet), pngText("Source", PrintableLine(rec.Source.Path)), pngText("Comment", settings(rec)),
+		data[head:],
+	}
+	for _, p := range parts {
+		if _, err := w.Write(p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pngText is an iTXt chunk, not compressed and of no language (PNG, third edition, 11.3.3.4).
+func pngText(keyword, text string) []byte {
+	chunk := []byte("iTXt" + keyword + "\x00\x00\x00\x00\x00" + text)
+	out := binary.BigEndian.AppendUint32(nil, uint32(len(chunk)-4))
+	out = append(out, chunk...)
+	return binary.BigEndian.AppendUint32(out, crc32.ChecksumIEEE(chunk))
 }
 
 // maxOverlaySide is the longest side of an overlay, in pixels: a page of text

@@ -2,13 +2,18 @@ package sink
 
 import (
 	"bytes"
+	"encoding/binary"
+	"hash/crc32"
 	"image"
 	"image/color"
 	"image/png"
+	"io"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/image/draw"
 
 	"facet/pipeline/job"
@@ -159,12 +164,41 @@ func TestOverlayForeignBoxes(t *testing.T) {
 	}
 	for _, size := range []image.Point{{1, 1}, {10, 10}, {1, 500}, {300, 200}} {
 		var b bytes.Buffer
-		if err := WriteOverlay(&b, page(size.X, size.Y, color.White), blocks); err != nil {
+		if err := WriteOverlay(&b, page(size.X, size.Y, color.White), &job.Record{Blocks: blocks}, "1"); err != nil {
 			t.Fatal(err)
 		}
 		if m, err := png.Decode(&b); err != nil || m.Bounds().Size() != size {
 			t.Errorf("%v: %v", size, err)
 		}
+	}
+}
+
+// The picture says where it comes from, in chunks that are whole.
+func TestOverlayProvenance(t *testing.T) {
+	rec := pages()["hostile"]
+	data := document(t, func(w io.Writer, rec *job.Record, facet string) error {
+		return WriteOverlay(w, page(100, 50, color.White), rec, facet)
+	}, rec)
+	texts, order := map[string]string{}, ""
+	for rest := data[8:]; len(rest) > 0; {
+		n := binary.BigEndian.Uint32(rest)
+		kind, content := string(rest[4:8]), rest[8:8+n]
+		if got, want := binary.BigEndian.Uint32(rest[8+n:]), crc32.ChecksumIEEE(rest[4:8+n]); got != want {
+			t.Errorf("%s: CRC %x, want %x", kind, got, want)
+		}
+		if kind == "iTXt" {
+			parts := strings.SplitN(string(content), "\x00", 6)
+			texts[parts[0]] = parts[len(parts)-1]
+		}
+		order += kind + " "
+		rest = rest[12+n:]
+	}
+	want := map[string]string{
+		"Software": "facet 1.2 <&>", "Source": PrintableLine(rec.Source.Path),
+		"Comment": `model=</model>\u202e model_sha256=ab12 prompt_sha256=cd34 budget=70 temperature=0 seed=0 finish=stop`,
+	}
+	if d := cmp.Diff(want, texts); d != "" || !strings.HasPrefix(order, "IHDR iTXt iTXt iTXt IDAT ") || !strings.HasSuffix(order, "IEND ") {
+		t.Errorf("chunks %s, texts, want -, got +:\n%s", order, d)
 	}
 }
 
@@ -175,7 +209,7 @@ func BenchmarkOverlay(b *testing.B) {
 		blocks = append(blocks, job.Block{Box: job.Box{200, 200 + 58*i, 2200, 245 + 58*i}})
 	}
 	for b.Loop() {
-		if err := WriteOverlay(new(bytes.Buffer), p, blocks); err != nil {
+		if err := WriteOverlay(new(bytes.Buffer), p, &job.Record{Blocks: blocks}, "1"); err != nil {
 			b.Fatal(err)
 		}
 	}
