@@ -227,6 +227,26 @@ func TestAskAgain(t *testing.T) {
 	}
 }
 
+// Which language is spoken is asked once for each recording, about its first piece.
+func TestTranscribeDetectsLanguage(t *testing.T) {
+	noLeak(t)
+	dir := t.TempDir()
+	in := items(wav(t, dir, "a.wav", [2]float64{4, 8}, [2]float64{5, 0}), wav(t, dir, "silence.wav", [2]float64{0, 3}))
+	s := &script{backward: true, say: func(q *question, _ int) (string, job.Finish) {
+		if q.text == job.AskLanguage {
+			return "German", job.FinishStop
+		}
+		return "Ja.", job.FinishStop
+	}}
+	results, _ := collect(t, scripted(job.Transcribe, job.Options{Listening: job.Listening{Detect: true}}, s), in)
+	if rec := results[0].Record; rec.Language != "German" || len(rec.Segments) != 2 || rec.Effective.Pieces != 2 || s.asked != 3 {
+		t.Errorf("got %q, %v, %d questions", rec.Language, rec.Segments, s.asked)
+	}
+	if rec := results[1].Record; rec.Language != "" || !*rec.Blank {
+		t.Errorf("silence: %+v", rec)
+	}
+}
+
 // A reply that repeats itself is asked for once more, less certainly; if that one is good it is
 // taken, otherwise the first is.
 func TestTranscribeRetries(t *testing.T) {

@@ -191,10 +191,18 @@ func (r *run) pieces(w *work, rec *Recording, cut audio.Cut, prompt string, h *j
 			break
 		}
 		span := piece.Heard
+		features := extractor.Features(piece.PCM)
+		if h.Pieces == 0 && w.options.Detect {
+			q := r.questionOf(w, job.AskLanguage)
+			q.textFirst, q.sound = true, []*audio.Features{features}
+			if !send(&part{question: q, reply: job.Reply{Medium: job.Sound, Detects: true}}) {
+				return nil, errStopped
+			}
+		}
 		h.Pieces++
 		h.HeardSeconds += span.End - span.Start
 		q := r.questionOf(w, prompt)
-		q.textFirst, q.sound = true, []*audio.Features{extractor.Features(piece.PCM)}
+		q.textFirst, q.sound = true, []*audio.Features{features}
 		if !send(&part{question: q, reply: job.Reply{
 			Medium: job.Sound, Start: span.Start, End: span.End, Channel: piece.Channel,
 			Track: track, Pauses: piece.Pauses, Subtitles: w.options.Subtitles,

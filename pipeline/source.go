@@ -218,6 +218,7 @@ func over(o, d job.Options) job.Options {
 			Segment:   cmp.Or(o.Segment, d.Segment),
 			Subtitles: o.Subtitles || d.Subtitles && o.Segment == 0,
 			Channels:  cmp.Or(o.Channels, d.Channels),
+			Detect:    o.Detect || d.Detect && o.Language == "",
 			Track:     cmp.Or(o.Track, d.Track),
 		},
 		Watching: job.Watching{

@@ -15,6 +15,7 @@ type transcribeCommand struct {
 	Paths []string `arg:"" name:"path" help:"Recordings and videos, folders of them, and manifests (.jsonl). WAV is read by facet itself, everything else by facet-media, with FFmpeg."`
 	modelFlags
 	Language  string   `help:"Language that is spoken, by its English name. Default: whatever is heard." placeholder:"NAME"`
+	Detect    bool     `name:"detect-language" help:"Ask the model which language is spoken, for the record: one question more for each recording."`
 	Translate string   `help:"Translate what is said into this language as well." placeholder:"NAME"`
 	Context   string   `help:"Names and words that may be said; @FILE reads them from a file." placeholder:"TEXT|@FILE"`
 	Numbers   string   `help:"digits writes 3 for three; words leaves numbers as they are said." enum:"digits,words" default:"digits"`
@@ -42,7 +43,7 @@ func (c *transcribeCommand) Run(ctx context.Context, s *streams) error {
 		words = string(data)
 	}
 	o := job.Options{Language: c.Language, Listening: job.Listening{
-		Translate: c.Translate, Context: words, Numbers: job.Numbers(c.Numbers), Segment: c.Segment,
+		Detect: c.Detect, Translate: c.Translate, Context: words, Numbers: job.Numbers(c.Numbers), Segment: c.Segment,
 		Channels: c.Channels, Track: c.Track,
 	}}
 	formats := c.Format

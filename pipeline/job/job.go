@@ -127,10 +127,11 @@ type Listening struct {
 	Translate string  `json:"translate,omitempty"` // language, as a person would name it
 	Context   string  `json:"context,omitempty"`   // names and words that are likely to be said
 	Numbers   Numbers `json:"numbers,omitempty"`
-	Segment   int     `json:"segment,omitempty"`   // most seconds of a piece, 5 to 30; 0: 30
-	Subtitles bool    `json:"subtitles,omitempty"` // pieces of 2 to 12 s that end in pauses
-	Channels  string  `json:"channels,omitempty"`  // mix, split or the number of one; mix by default
-	Track     int     `json:"track,omitempty"`     // of sound, or of pictures for caption; from 1; 0: what a player plays
+	Segment   int     `json:"segment,omitempty"`         // most seconds of a piece, 5 to 30; 0: 30
+	Subtitles bool    `json:"subtitles,omitempty"`       // pieces of 2 to 12 s that end in pauses
+	Channels  string  `json:"channels,omitempty"`        // mix, split or the number of one; mix by default
+	Detect    bool    `json:"detect_language,omitempty"` // ask which language is spoken
+	Track     int     `json:"track,omitempty"`           // of sound, or of pictures for caption; from 1; 0: what a player plays
 }
 
 // Watching are the options about films and captions.
@@ -277,6 +278,9 @@ func (o Options) check() error {
 	case len(o.Language) > maxLanguage || strings.ContainsFunc(o.Language, unicode.IsControl):
 		return fmt.Errorf("language %.40q is not a name", o.Language)
 	}
+	if o.Detect && o.Language != "" {
+		return fmt.Errorf("language %q is given: there is none to detect", o.Language)
+	}
 	if err := o.Listening.check(); err != nil {
 		return err
 	}
@@ -359,6 +363,7 @@ type Reply struct {
 	Subtitles  bool         // what is said becomes segments that can be read as subtitles
 	Attempts   int          // how often it was asked about
 	Language   string       // what the user said is spoken
+	Detects    bool         // the question was which language is spoken, see AskLanguage
 	Translate  string       // what is said was to be translated into this language
 }
 

@@ -35,7 +35,7 @@ type Record struct {
 	Blocks    []Block   `json:"blocks,omitzero"` // of a page, never null
 	// InkOutside is the share of what is on a page that is in no box, 0 to 1; nil where there are no boxes to tell by.
 	InkOutside *float64  `json:"ink_outside,omitempty"`
-	Language   string    `json:"language,omitempty"` // of a recording, as the user names it
+	Language   string    `json:"language,omitempty"` // of a recording, as the user or the model names it
 	Segments   []Segment `json:"segments,omitzero"`  // of a recording, never null
 	Scenes     []Scene   `json:"scenes,omitzero"`    // of a film, never null
 	Summary    string    `json:"summary,omitempty"`  // of a film's scenes

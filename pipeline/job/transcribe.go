@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // Transcribe asks what is said in a recording, or in the sound of a film.
@@ -51,13 +52,31 @@ func askTranscribe(o Options, _ Medium) string {
 	return q
 }
 
+// AskLanguage is the question which language is spoken; Reply.Detects marks its answer.
+const AskLanguage = "Which language is spoken in this recording? Answer with the English name of the language only."
+
+// readLanguage takes the name out of the answer: one to three words.
+func readLanguage(r Reply) string {
+	name := strings.Trim(plainText(r.text()), " .*\"'")
+	if len(name) > maxLanguage || len(strings.Fields(name)) > 3 || strings.ContainsFunc(name, unicode.IsControl) {
+		return ""
+	}
+	return name
+}
+
 // readTranscript makes a segment of each reply that holds words.
 func readTranscript(rec *Record, replies []Reply) {
 	w := warnings{list: rec.Warnings}
 	rec.Finish, rec.Segments = FinishStop, []Segment{}
 	var lines []string
 	for _, r := range replies {
-		rec.Language = r.Language
+		if r.Detects {
+			if rec.Language = readLanguage(r); rec.Language == "" {
+				w.warn("the model did not name the language: %q", excerpt(r.text()))
+			}
+			continue
+		}
+		rec.Language = cmp.Or(rec.Language, r.Language)
 		s, ok := readSegment(r, &w)
 		if r.Finish != FinishStop && rec.Finish == FinishStop {
 			rec.Finish = r.Finish

@@ -39,6 +39,17 @@ func TestReadTranscript(t *testing.T) {
 	}
 }
 
+func TestReadLanguage(t *testing.T) {
+	for said, want := range map[string]string{"German": "German", " **Brazilian Portuguese**.\n": "Brazilian Portuguese", "I think that it is German.": "", "": ""} {
+		r := spoken(0, 0, said)
+		r.Detects = true
+		rec := transcript(r, spoken(1, 2, "Ja."))
+		if rec.Language != want || len(rec.Segments) != 1 || (len(rec.Warnings) == 0) != (want != "") {
+			t.Errorf("%q: got %q, %v, %q", said, rec.Language, rec.Segments, rec.Warnings)
+		}
+	}
+}
+
 func TestReadTranscriptOfSilence(t *testing.T) {
 	for _, rec := range []*Record{transcript(), transcript(spoken(0, 5, ""))} {
 		if !*rec.Blank || rec.Segments == nil || rec.Text != "" || !slices.Equal(rec.Warnings, []string{"no speech was found"}) {
