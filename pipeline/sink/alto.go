@@ -107,9 +107,9 @@ func WriteALTO(w io.Writer, rec *job.Record, facet string) error {
 		SchemaLocation: "http://www.loc.gov/standards/alto/ns-v4# http://www.loc.gov/standards/alto/v4/alto-4-4.xsd",
 		SchemaVersion:  "4.4",
 		Unit:           "pixel",
-		Source:         altoFile{PrintableLine(rec.Source.Path), altoIdentifier{"SHA-256", rec.Source.SHA256}},
+		Source:         altoFile{PrintableLine(rec.Source.Path), altoIdentifier{"SHA-256", PrintableLine(rec.Source.SHA256)}},
 		Processing: altoStep{
-			ID: "facet", Category: "contentGeneration", Software: "facet", Version: facet,
+			ID: "facet", Category: "contentGeneration", Software: "facet", Version: PrintableLine(facet),
 			Description: []string{"text and boxes of lines: read by a model", "boxes of words: estimated"},
 			Settings:    settings(rec),
 		},

@@ -63,10 +63,10 @@ func WriteHOCR(w io.Writer, rec *job.Record, facet string) error {
 		Title:     PrintableLine(rec.Source.Path),
 		Meta: []hocrMeta{
 			{Equiv: "Content-Type", Content: "text/html; charset=utf-8"},
-			{Name: "ocr-system", Content: "facet " + facet},
+			{Name: "ocr-system", Content: "facet " + PrintableLine(facet)},
 			{Name: "ocr-capabilities", Content: hocrCapabilities},
 			{Name: "ocr-number-of-pages", Content: "1"},
-			{Name: "facet-source-sha256", Content: rec.Source.SHA256},
+			{Name: "facet-source-sha256", Content: PrintableLine(rec.Source.SHA256)},
 		},
 		Page: hocrPage{hocrElement: hocrElement{
 			Class: "ocr_page", ID: "page_1",

@@ -18,7 +18,7 @@ import (
 func WritePageMarkdown(w io.Writer, rec *job.Record, facet string) error {
 	var b strings.Builder
 	b.WriteString("---\n")
-	about := append([][2]string{{"source", PrintableLine(rec.Source.Path)}, {"source_sha256", rec.Source.SHA256}, {"facet", facet}}, provenance(rec)...)
+	about := append([][2]string{{"source", rec.Source.Path}, {"source_sha256", rec.Source.SHA256}, {"facet", facet}}, provenance(rec)...)
 	if rec.Source.Page > 0 {
 		about = append(about, [2]string{"page", fmt.Sprint(rec.Source.Page)})
 	}
@@ -48,7 +48,7 @@ var plainYAML = []string{"budget", "temperature", "seed", "page", "blank"}
 
 // yamlString is s as a string of YAML 1.2, whose double-quoted strings are JSON's.
 func yamlString(s string) string {
-	quoted, err := json.Marshal(s)
+	quoted, err := json.Marshal(PrintableLine(s))
 	if err != nil {
 		panic(err) // fails for no string
 	}

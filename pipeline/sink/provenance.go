@@ -12,13 +12,17 @@ import (
 // provenance lists what an answer depends on, as name and value.
 func provenance(rec *job.Record) [][2]string {
 	e := rec.Effective
-	out := [][2]string{{"model", PrintableLine(e.Model)}, {"model_sha256", e.ModelSHA256}, {"prompt_sha256", e.PromptSHA256}}
+	out := [][2]string{{"model", e.Model}, {"model_sha256", e.ModelSHA256}, {"prompt_sha256", e.PromptSHA256}}
 	if e.Seen != nil {
 		out = append(out, [2]string{"budget", fmt.Sprint(e.Budget)})
 	}
-	return append(out, [][2]string{
+	out = append(out, [][2]string{
 		{"temperature", fmt.Sprint(e.Temperature)}, {"seed", fmt.Sprint(e.Seed)}, {"finish", string(rec.Finish)},
 	}...)
+	for i := range out { // records may be foreign
+		out[i][1] = PrintableLine(out[i][1])
+	}
+	return out
 }
 
 // settings is the provenance on a line.
