@@ -526,7 +526,7 @@ func TestCancelledWhilePreparing(t *testing.T) {
 	cancel()
 	ready := make(chan *part, 100)
 	for i := range 50 {
-		r.prepare(ctx, i%2, ready)
+		r.prepare(ctx, entry{index: i, item: r.items[i%2]}, ready)
 	}
 	if len(ready) > 0 {
 		t.Errorf("%d parts of 50 items are sent after the end", len(ready))

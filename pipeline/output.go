@@ -92,8 +92,9 @@ type OutputOptions struct {
 	// Overwrite replaces the results of an earlier run, which is refused otherwise. The
 	// files of items that only the earlier run had stay.
 	Overwrite bool
-	// Decode reads an image once more to draw on it.
-	Decode vision.DecodeOptions
+	// Decode reads an image once more to draw on it, Documents a page.
+	Decode    vision.DecodeOptions
+	Documents Documents
 	// Failed, if not nil, is told of each item that failed.
 	Failed func(Item, error)
 }
@@ -108,6 +109,7 @@ type Output struct {
 	dir             *sink.Dir
 	records, errors *os.File
 	names           *sink.Names
+	doc             *document // of the last page that was drawn on
 	info            RunInfo
 }
 
@@ -245,10 +247,14 @@ func (o *Output) folder() (err error) {
 // the calls; an item has its other files before its line. One whose overlay cannot be
 // drawn has none and a warning in its record.
 func (o *Output) Write(r Result) error {
+	o.info.Inputs = max(o.info.Inputs, r.Inputs)
+	if f := o.Formats[0]; r.Err == nil && o.dir == nil && o.info.Done > 0 && slices.Contains([]Format{ALTO, HOCR, Overlay}, f) {
+		r.Err = fmt.Errorf("one file takes the %s of one page: name a folder with --out", f)
+	}
 	var img *vision.Image
 	if r.Err == nil && slices.Contains(o.Formats, Overlay) {
 		var err error
-		switch img, err = o.decode(r.Record.Source); {
+		switch img, err = o.decode(r.Record); {
 		case err != nil && o.dir == nil: // nothing else would be written
 			r.Err = fmt.Errorf("no overlay: %w", err)
 		case err != nil:
@@ -329,16 +335,22 @@ func (o *Output) write(w io.Writer, f Format, rec *job.Record, img *vision.Image
 
 // decode reads an image once more: to keep those of a whole window of items would take
 // gigabytes. A file that changed meanwhile is not what the boxes belong to.
-func (o *Output) decode(s job.Source) (*vision.Image, error) {
+func (o *Output) decode(rec *job.Record) (*vision.Image, error) {
+	s := rec.Source
+	if s.Page > 0 {
+		return o.redraw(rec)
+	}
 	data, err := ReadFile(s.Path, o.Decode.Limits.Bytes)
 	if err != nil {
 		return nil, err
 	}
 	if sum := sha256.Sum256(data); hex.EncodeToString(sum[:]) != s.SHA256 {
-		return nil, errors.New("the file has changed since it was read")
+		return nil, errChanged
 	}
 	return vision.Decode(data, o.Decode)
 }
+
+var errChanged = errors.New("the file has changed since it was read")
 
 // Info returns the counts so far.
 func (o *Output) Info() RunInfo {
@@ -352,6 +364,9 @@ func (o *Output) Info() RunInfo {
 // Close ends the output; p are the counts of the run. A file appears if anything was
 // done. A folder gets run.json.
 func (o *Output) Close(p Progress) error {
+	o.info.Inputs = max(o.info.Inputs, p.Inputs)
+	o.doc.release()
+	o.doc = nil
 	if o.file != nil {
 		if o.info.Done > 0 {
 			return o.file.Commit()

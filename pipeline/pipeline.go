@@ -3,6 +3,7 @@
 // One run:
 //
 //	paths → Open → items                                           source.go
+//	a document → its pages, each an item                           document.go
 //	item  → read, decode → parts, each with a question             prepare.go sound.go film.go   on goroutines of their own
 //	part  → towers, prompt → batch of replies                      pipeline.go engine.go         in turn, on all threads
 //	replies of all parts → job.Read → record → emit, in order      work.go order.go
@@ -20,6 +21,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	"facet/model"
 	"facet/pipeline/job"
@@ -29,12 +31,13 @@ import (
 
 // Settings say what is done with the items of a run.
 type Settings struct {
-	Model   *model.Model
-	Job     job.Job
-	Options job.Options          // for all items; what a manifest says goes before
-	Decode  vision.DecodeOptions // zero limits: vision.DefaultLimits
-	Video   video.Options        // how films and compressed sound are decoded
-	Batch   int                  // replies generated at once, up to MaxBatch; 0: 8
+	Model     *model.Model
+	Job       job.Job
+	Options   job.Options          // for all items; what a manifest says goes before
+	Decode    vision.DecodeOptions // zero limits: vision.DefaultLimits
+	Video     video.Options        // how films and compressed sound are decoded
+	Documents Documents            // how documents are read
+	Batch     int                  // replies generated at once, up to MaxBatch; 0: 8
 	// Progress, if not nil, is told how far the run is, often and from one goroutine.
 	Progress func(Progress)
 }
@@ -45,6 +48,7 @@ const MaxBatch = 4096
 
 // Progress counts what each stage has done so far.
 type Progress struct {
+	Inputs                 int     // items that are known: a document is one until it is opened, then as many as its pages
 	Prepared, Done, Failed int     // items; Done includes Failed, and what waits for its turn to be emitted
 	Encoded                int     // parts
 	SoftTokens             int     // encoded
@@ -57,7 +61,8 @@ type Result struct {
 	Item    Item
 	Options job.Options // that it was done with
 	Record  *job.Record
-	Err     error // says what is wrong, without the path
+	Err     error // says what is wrong, without the path and the page
+	Inputs  int   // Progress.Inputs
 }
 
 // OptionError says that an option asks for what the job, the checkpoint or the output
@@ -129,6 +134,7 @@ type run struct {
 	asked    map[string]*part // that are not answered, by the id of the question
 	number   int              // of the next question
 	order    order
+	pages    atomic.Int64 // of the documents that are opened, without the first of each
 	progress Progress
 }
 
@@ -151,6 +157,7 @@ func (p *Pipeline) Run(ctx context.Context, items []Item, emit func(Result) erro
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		err = errors.Join(err, r.order.flush())
 	}
+	r.progress.Inputs = r.inputs()
 	return r.progress, err
 }
 
@@ -161,25 +168,16 @@ const window = 4
 // start prepares the items on a few goroutines. The channel is closed when all are
 // prepared, or soon after ctx has ended; it must be read until then.
 func (r *run) start(ctx context.Context) <-chan *part {
-	indices, ready := make(chan int), make(chan *part)
+	entries, ready := make(chan entry), make(chan *part)
 	go func() {
-		defer close(indices)
-		for i := range r.items {
-			if !r.order.admit(ctx) {
-				return
-			}
-			select {
-			case indices <- i:
-			case <-ctx.Done():
-				return
-			}
-		}
+		defer close(entries)
+		r.list(ctx, entries)
 	}()
 	var workers sync.WaitGroup
 	for range preparers {
 		workers.Go(func() {
-			for i := range indices {
-				r.prepare(ctx, i, ready)
+			for e := range entries {
+				r.prepare(ctx, e, ready)
 			}
 		})
 	}
@@ -197,7 +195,7 @@ const preparers = 2
 // infer runs towers and replies until every item is emitted.
 func (r *run) infer(ctx context.Context, ready <-chan *part) error {
 	defer r.engine.drop()
-	for r.progress.Done < len(r.items) {
+	for r.progress.Done < r.inputs() {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -246,8 +244,12 @@ func next(ctx context.Context, ready <-chan *part, wait bool) *part {
 	}
 }
 
+// inputs is Progress.Inputs.
+func (r *run) inputs() int { return len(r.items) + int(r.pages.Load()) }
+
 func (r *run) report() {
 	if r.Progress != nil {
+		r.progress.Inputs = r.inputs()
 		r.Progress(r.progress)
 	}
 }

@@ -18,9 +18,9 @@ import (
 )
 
 // prepare reads an item and sends its parts, the last one marked, or an error.
-func (r *run) prepare(ctx context.Context, index int, ready chan<- *part) {
-	item := r.items[index]
-	w := &work{index: index, options: over(item.Options, r.Options)}
+func (r *run) prepare(ctx context.Context, e entry, ready chan<- *part) {
+	defer e.doc.release()
+	w := &work{index: e.index, item: e.item, options: over(e.item.Options, r.Options)}
 	ctx, w.stop = context.WithCancel(ctx)
 	send := func(p *part) bool {
 		if ctx.Err() != nil { // what was made since then may be cut short, or an error of that alone
@@ -34,7 +34,11 @@ func (r *run) prepare(ctx context.Context, index int, ready chan<- *part) {
 			return false
 		}
 	}
-	if err := r.parts(ctx, w, item, send); err != nil {
+	err := e.err
+	if err == nil {
+		err = r.parts(ctx, w, e, send)
+	}
+	if err != nil {
 		send(&part{last: true, err: err})
 	}
 }
@@ -43,23 +47,27 @@ func (r *run) prepare(ctx context.Context, index int, ready chan<- *part) {
 type sender func(*part) bool
 
 // parts sends the parts of an item.
-func (r *run) parts(ctx context.Context, w *work, item Item, send sender) error {
+func (r *run) parts(ctx context.Context, w *work, e entry, send sender) error {
+	item := e.item
 	switch {
 	case !utf8.ValidString(item.Path):
 		return errors.New("this path is not UTF-8 and records cannot hold it: rename the file")
 	case item.Job != "" && item.Job != r.Job.Name:
 		return fmt.Errorf("the manifest asks for job %q, and this run is %s", item.Job, r.Job.Name)
-	case item.Page > 0:
-		return fmt.Errorf("page %d: pages of documents are not supported yet", item.Page)
+	case item.Page > 0 && e.doc == nil:
+		return errors.New("only PDF documents have pages here")
 	}
-	head, err := readHead(item.Path)
-	if err != nil {
-		return err
+	kind, mediaType := job.Image, documentType
+	if e.doc == nil {
+		head, err := readHead(item.Path)
+		if err != nil {
+			return err
+		}
+		if kind, mediaType, err = r.medium(head); err != nil {
+			return err
+		}
 	}
-	kind, mediaType, err := r.medium(head)
-	if err != nil {
-		return err
-	}
+	var err error
 	if w.plan, err = r.Job.Plan(w.options, r.checkpoint, kind); err != nil {
 		return err
 	}
@@ -68,7 +76,10 @@ func (r *run) parts(ctx context.Context, w *work, item Item, send sender) error 
 		Model: r.modelName, ModelSHA256: r.modelHash,
 		PromptSHA256: w.plan.PromptSHA256(), Temperature: w.options.Temperature, Seed: w.options.Seed,
 	}
-	if kind == job.Image {
+	switch {
+	case e.doc != nil:
+		return r.page(ctx, w, e, send)
+	case kind == job.Image:
 		return r.look(w, item, send)
 	}
 	before, err := os.Stat(item.Path)
@@ -167,9 +178,13 @@ func (w *work) identify(item Item, sum [32]byte, size int64) error {
 	w.record.ID = job.ID(sum, item.Page)
 	w.record.Source.SHA256, w.record.Source.Bytes = hex.EncodeToString(sum[:]), size
 	if item.ID != "" && item.ID != w.record.ID {
-		return fmt.Errorf("the manifest means a file with id %.40q, this one has %s", item.ID, w.record.ID)
+		return meansAnother(item.ID, w.record.ID)
 	}
 	return nil
+}
+
+func meansAnother(wanted, got string) error {
+	return fmt.Errorf("the manifest means a file with id %.40q, this one has %s", wanted, got)
 }
 
 // look sends the one part of an image.
@@ -186,7 +201,11 @@ func (r *run) look(w *work, item Item, send sender) error {
 	if err != nil {
 		return err
 	}
-	budget := w.plan.Budget
+	return r.see(w, img, w.plan.Budget, send)
+}
+
+// see sends an image as the one part of its item, within a budget, or 0 for the one that its size asks for.
+func (r *run) see(w *work, img *vision.Image, budget int, send sender) error {
 	if budget == 0 {
 		budget = r.specs.vision.AutoBudget(img.Width, img.Height, leastBudget, mostBudget, sharpness)
 	}

@@ -50,7 +50,7 @@ func (s Sources) Folder() string {
 // names are the endings under which media travel. A file that has one is an item
 // whatever it holds: if it is something else after all, its error says so.
 var names = map[job.Medium][]string{
-	job.Image: {".png", ".jpg", ".jpeg", ".jpe", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".webp"},
+	job.Image: {".png", ".jpg", ".jpeg", ".jpe", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".pdf"},
 	job.Sound: {".wav", ".wave", ".mp3", ".m4a", ".aac", ".flac", ".ogg", ".oga", ".opus", ".wma", ".amr", ".aif", ".aiff", ".mka"},
 	job.Film:  {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".wmv", ".flv", ".mpg", ".mpeg", ".mts", ".m2ts", ".3gp", ".ogv"},
 }
@@ -211,6 +211,7 @@ func over(o, d job.Options) job.Options {
 		MaxTokens:   cmp.Or(o.MaxTokens, d.MaxTokens),
 		Temperature: cmp.Or(o.Temperature, d.Temperature),
 		Seed:        cmp.Or(o.Seed, d.Seed),
+		DPI:         cmp.Or(o.DPI, d.DPI),
 		Listening: job.Listening{
 			Translate: cmp.Or(o.Translate, d.Translate),
 			Context:   cmp.Or(o.Context, d.Context),

@@ -11,6 +11,7 @@ import (
 // one that runs the model in its parts.
 type work struct {
 	index   int
+	item    Item
 	options job.Options // of the item over those of the run
 	plan    job.Plan
 	record  job.Record
@@ -174,7 +175,7 @@ func (r *run) settle(w *work, failed error) error {
 	w.replies = nil // the record has what is to be kept, and may wait long for its turn
 	w.stop()
 	r.progress.Done++
-	result := Result{Item: r.items[w.index], Options: w.options, Err: failed}
+	result := Result{Item: w.item, Options: w.options, Err: failed, Inputs: r.inputs()}
 	if failed != nil {
 		r.progress.Failed++
 	} else {

@@ -13,7 +13,7 @@ import (
 
 // captionCommand describes images and videos.
 type captionCommand struct {
-	Paths []string `arg:"" name:"path" help:"Images and videos, folders of them, and manifests (.jsonl). Videos are read by facet-media, with FFmpeg."`
+	Paths []string `arg:"" name:"path" help:"Images, PDF documents and videos, folders of them, and manifests (.jsonl). Videos are read by facet-media, with FFmpeg."`
 	modelFlags
 	Detail     string        `help:"short: a sentence or two; long: a paragraph." enum:"short,long" default:"short"`
 	WithSpeech bool          `help:"Also write down what is said in the same stretch of a video."`
@@ -26,6 +26,7 @@ type captionCommand struct {
 	Track      int           `help:"Number of the picture track, from 1. Default: the one that a player shows." placeholder:"N"`
 	Budget     string        `help:"Soft tokens for an image or a frame: 70, 140, 280, 560 or 1120. Default: auto for an image, 70 for a frame." default:"auto" placeholder:"N"`
 	Format     []string      `help:"What to write: jsonl (records), txt, vtt, md, sidecar (NAME.txt, as training sets want). Default: jsonl." placeholder:"FORMAT"`
+	documentFlags
 	jobFlags
 }
 
@@ -40,7 +41,11 @@ func (c *captionCommand) Run(ctx context.Context, s *streams) error {
 	o := job.Options{Language: c.Language, Watching: job.Watching{
 		Detail: job.Detail(c.Detail), WithSpeech: c.WithSpeech, Window: c.Window.Seconds(), FPS: c.FPS, Frames: c.Frames,
 		Scene: c.Scene, FastSeek: c.FastSeek,
-	}, Listening: job.Listening{Track: c.Track}}
+	}, Listening: job.Listening{Track: c.Track}, DPI: c.DPI}
+	documents, err := c.documents()
+	if err != nil {
+		return err
+	}
 	if c.Budget != "auto" {
 		n, err := strconv.Atoi(c.Budget)
 		if err != nil || !slices.Contains(vision.Budgets, n) {
@@ -50,6 +55,6 @@ func (c *captionCommand) Run(ctx context.Context, s *streams) error {
 	}
 	return c.run(ctx, s, &c.modelFlags, jobRun{
 		job: job.Caption, paths: c.Paths, options: o, formats: c.Format, unit: "files",
-		decode: vision.DecodeOptions{Limits: vision.DefaultLimits},
+		decode: vision.DecodeOptions{Limits: vision.DefaultLimits}, documents: documents,
 	})
 }

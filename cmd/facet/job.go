@@ -27,12 +27,13 @@ type jobFlags struct {
 
 // jobRun is what a command asks to be done.
 type jobRun struct {
-	job     job.Job
-	paths   []string
-	options job.Options
-	formats []string
-	decode  vision.DecodeOptions
-	unit    string // what people call its items, in the plural
+	job       job.Job
+	paths     []string
+	options   job.Options
+	formats   []string
+	decode    vision.DecodeOptions
+	documents pipeline.Documents
+	unit      string // what people call its items, in the plural
 }
 
 // run does a job on all inputs.
@@ -56,7 +57,7 @@ func (c *jobFlags) run(ctx context.Context, s *streams, flags *modelFlags, j job
 	terminal := isTerminal(s.err) && (c.Out != "" || !isTerminal(s.out))
 	meter := newMeter(s, len(sources.Items), terminal && !c.Quiet)
 	items, err := pipeline.New(pipeline.Settings{
-		Model: m, Job: j.job, Options: j.options, Decode: j.decode, Batch: c.Batch, Progress: meter.show,
+		Model: m, Job: j.job, Options: j.options, Decode: j.decode, Documents: j.documents, Batch: c.Batch, Progress: meter.show,
 	})
 	if err != nil {
 		return err
@@ -88,12 +89,17 @@ func (c *jobFlags) output(s *streams, m *model.Model, sources pipeline.Sources, 
 		formats = append(formats, pipeline.Format(f))
 	}
 	failed := func(item pipeline.Item, err error) {
-		meter.errorf("%s: %s", sink.PrintableLine(item.Path), sink.PrintableLine(err.Error()))
+		page := ""
+		if item.Page > 0 {
+			page = fmt.Sprintf(" page %d:", item.Page)
+		}
+		meter.errorf("%s:%s %s", sink.PrintableLine(item.Path), page, sink.PrintableLine(err.Error()))
 	}
 	return pipeline.OpenOutput(pipeline.OutputOptions{
-		Path: c.Out, Stdout: s.out, Formats: formats, Folder: sources.Folder(), Overwrite: c.Overwrite, Decode: j.decode, Failed: failed,
+		Path: c.Out, Stdout: s.out, Formats: formats, Folder: sources.Folder(), Overwrite: c.Overwrite, Failed: failed,
+		Decode: j.decode, Documents: j.documents,
 	}, pipeline.RunInfo{
-		Facet: version(), Command: os.Args, Job: j.job.Name, Model: m.Path(), ModelSHA256: hash, Kernels: kernel.Name(),
+		Facet: version(), Command: withoutPassword(os.Args), Job: j.job.Name, Model: m.Path(), ModelSHA256: hash, Kernels: kernel.Name(),
 		Threads: m.Threads(), Started: time.Now().UTC(), Inputs: len(sources.Items), Skipped: sources.Skipped,
 	})
 }

@@ -12,26 +12,31 @@ import (
 
 // ocrCommand reads the text of images.
 type ocrCommand struct {
-	Paths []string `arg:"" name:"path" help:"Images, folders of images, and manifests: .jsonl files whose lines are {\"path\": …}, relative to the working directory. errors.jsonl is one."`
+	Paths []string `arg:"" name:"path" help:"Images and PDF documents, folders of them, and manifests: .jsonl files whose lines are {\"path\": …}, relative to the working directory. errors.jsonl is one."`
 	modelFlags
-	Budget   string   `help:"Soft tokens for an image: 70, 140, 280, 560 or 1120; auto takes the smallest that keeps small text readable, unless the checkpoint was trained for one." default:"auto" placeholder:"N"`
-	Boxes    string   `help:"line: a box around each line of text; none: plain text. Default: the checkpoint's, else line." placeholder:"KIND"`
-	Blank    string   `help:"Pages that are certainly empty: skip, without asking the model; ask about every page. Default: skip, but for a prompt of your own." placeholder:"DO"`
-	Language string   `help:"Language of the text, as a hint." placeholder:"NAME"`
-	Alpha    string   `help:"What becomes of transparency: drop it, or compose over white." enum:"drop,white" default:"drop"`
-	Format   []string `help:"What to write: jsonl (records), txt, md, alto (XML), hocr (XHTML), overlay (images with the boxes drawn in). Default: jsonl." placeholder:"FORMAT"`
+	Budget   string `help:"Soft tokens for an image: 70, 140, 280, 560 or 1120; auto takes the smallest that keeps small text readable, unless the checkpoint was trained for one." default:"auto" placeholder:"N"`
+	Boxes    string `help:"line: a box around each line of text; none: plain text. Default: the checkpoint's, else line." placeholder:"KIND"`
+	Blank    string `help:"Pages that are certainly empty: skip, without asking the model; ask about every page. Default: skip, but for a prompt of your own." placeholder:"DO"`
+	Language string `help:"Language of the text, as a hint." placeholder:"NAME"`
+	Alpha    string `help:"What becomes of transparency: drop it, or compose over white." enum:"drop,white" default:"drop"`
+	documentFlags
+	Format []string `help:"What to write: jsonl (records), txt, md, alto (XML), hocr (XHTML), overlay (images with the boxes drawn in). Default: jsonl." placeholder:"FORMAT"`
 	jobFlags
 }
 
 // Help is what --help says below the first line.
 func (ocrCommand) Help() string {
-	return `Each image gives one line of JSON with its text and the box of each line, in the order of the input. A folder named with --out gets records.jsonl, errors.jsonl, run.json and the files of the other formats. An image that cannot be read is a line on standard error and in errors.jsonl; the others are read all the same, and errors.jsonl can be given as input again.
+	return `Each image, and each page of a PDF document, gives one line of JSON with its text and the box of each line, in the order of the input. A folder named with --out gets records.jsonl, errors.jsonl, run.json and the files of the other formats. An image that cannot be read is a line on standard error and in errors.jsonl; the others are read all the same, and errors.jsonl can be given as input again.
 
 Exit status: 0 all images were read, 1 the run could not be done, 2 the command line is wrong, 3 some images failed, 130 interrupted; what was done until then is kept.`
 }
 
 func (c *ocrCommand) Run(ctx context.Context, s *streams) error {
-	options := job.Options{Boxes: job.Boxes(c.Boxes), Blank: job.Blank(c.Blank), Language: c.Language}
+	options := job.Options{Boxes: job.Boxes(c.Boxes), Blank: job.Blank(c.Blank), Language: c.Language, DPI: c.DPI}
+	documents, err := c.documents()
+	if err != nil {
+		return err
+	}
 	if c.Budget != "auto" {
 		n, err := strconv.Atoi(c.Budget)
 		if err != nil || !slices.Contains(vision.Budgets, n) {
@@ -41,6 +46,6 @@ func (c *ocrCommand) Run(ctx context.Context, s *streams) error {
 	}
 	return c.run(ctx, s, &c.modelFlags, jobRun{
 		job: job.OCR, paths: c.Paths, options: options, formats: c.Format, unit: "pages",
-		decode: vision.DecodeOptions{Limits: vision.DefaultLimits, AlphaOverWhite: c.Alpha == "white"},
+		decode: vision.DecodeOptions{Limits: vision.DefaultLimits, AlphaOverWhite: c.Alpha == "white"}, documents: documents,
 	})
 }

@@ -64,6 +64,9 @@ func (m *meter) show(p pipeline.Progress) {
 		}
 		m.bar.Describe(speed)
 	}
+	if p.Inputs != m.bar.GetMax() { // a document was opened
+		m.bar.ChangeMax(p.Inputs)
+	}
 	m.bar.Set(p.Done)
 }
 

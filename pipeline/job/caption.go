@@ -24,7 +24,7 @@ var Caption = Job{
 // which is asked besides.
 func ownCaption(o Options) (Options, error) {
 	rest := o
-	rest.Budget, rest.Watching, rest.Track = 0, Watching{}, 0
+	rest.Budget, rest.DPI, rest.Watching, rest.Track = 0, 0, Watching{}, 0
 	if o.WithSpeech {
 		rest.Language, rest.Translate, rest.Context, rest.Numbers, rest.Channels = "", "", "", "", ""
 	} else if rest.Language != "" {

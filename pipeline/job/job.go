@@ -118,6 +118,7 @@ type Options struct {
 	MaxTokens   int     `json:"max_tokens,omitempty"`
 	Temperature float64 `json:"temperature,omitempty"`
 	Seed        uint64  `json:"seed,omitempty"`
+	DPI         int     `json:"dpi,omitempty"` // pixels an inch of a document's pages; 0: what the budget can use
 	Listening
 	Watching
 }
@@ -273,6 +274,8 @@ func (o Options) check() error {
 		return fmt.Errorf("max_tokens %d is negative", o.MaxTokens)
 	case !(o.Temperature >= 0 && o.Temperature <= 100): // as model.Sampling has it
 		return fmt.Errorf("temperature %v is not in 0 to 100", o.Temperature)
+	case o.DPI != 0 && (o.DPI < leastDPI || o.DPI > mostDPI):
+		return fmt.Errorf("dpi %d is not in %d to %d", o.DPI, leastDPI, mostDPI)
 	case len(o.Prompt) > maxPrompt:
 		return fmt.Errorf("prompt of %d bytes: at most %d", len(o.Prompt), maxPrompt)
 	case len(o.Language) > maxLanguage || strings.ContainsFunc(o.Language, unicode.IsControl):
@@ -329,7 +332,9 @@ func knownBudget(n int) bool { return n == 0 || slices.Contains(vision.Budgets, 
 const (
 	maxPrompt   = 64 << 10 // bytes; a question is text, not a document
 	maxLanguage = 64       // bytes
-	maxFrames   = 256      // of a scene; Gemma 4 was trained with 32
+	leastDPI    = 10       // of a page of 200 inches, the largest that PDF has without a unit of its own
+	mostDPI     = 2400
+	maxFrames   = 256 // of a scene; Gemma 4 was trained with 32
 )
 
 // Token is one output token.

@@ -23,7 +23,7 @@ var OCR = Job{
 
 func ownOCR(o Options) (Options, error) {
 	rest := o
-	rest.Budget, rest.Boxes, rest.Blank, rest.Language = 0, "", "", ""
+	rest.Budget, rest.DPI, rest.Boxes, rest.Blank, rest.Language = 0, 0, "", "", ""
 	return o, rest.strange()
 }
 

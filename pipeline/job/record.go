@@ -59,6 +59,7 @@ type Effective struct {
 	Model       string `json:"model"`
 	ModelSHA256 string `json:"model_sha256"`
 	*Seen              // of an image, and of the frames of a film
+	*Sheet             // of a page of a document
 	*Heard             // of sound
 	*Watched           // of a film
 
@@ -86,6 +87,12 @@ type Seen struct {
 	SizeSeen     [2]int `json:"size_seen"`              // width, height in pixels, as the tower saw it; 0 of a page that was not asked about
 	SizeOriginal [2]int `json:"size_original"`          // width, height in pixels, upright
 	Downscaled   bool   `json:"downscaled"`
+}
+
+// Sheet is how a page of a document became an image, whose pixels boxes are in.
+type Sheet struct {
+	DPI        float64    `json:"dpi"`         // pixels an inch
+	PagePoints [2]float64 `json:"page_points"` // width, height in points of the upright page: of its CropBox, turned as it asks
 }
 
 // Heard is how a recording was heard.
