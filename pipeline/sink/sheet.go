@@ -105,8 +105,8 @@ func (s *sheet) add(l line, goesOn bool) {
 	r.box = job.Box{min(r.box[0], l.box[0]), min(r.box[1], l.box[1]), max(r.box[2], l.box[2]), max(r.box[3], l.box[3])}
 }
 
-// goesOn tells whether l belongs to the region of the line before it: both lack a box, or it stands under
-// that line, or on top of it by at most its height, and there is no room for a further line between them.
+// goesOn tells whether l belongs to the region of the line before it: both lack a box, or it stands under that
+// line, whose box it may overlap by its height, and there is no room for a further line between them.
 func (s *sheet) goesOn(l line) bool {
 	last := s.regions[len(s.regions)-1].lines
 	before := last[len(last)-1]
