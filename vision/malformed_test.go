@@ -185,6 +185,9 @@ func TestMemoryBound(t *testing.T) {
 	const fixed = 4 << 20 // tables, buffers and what the decoders read ahead
 	for _, path := range goldenFiles(t, "media/*") {
 		data := readFile(t, path)
+		if Sniff(data) == "" { // sound, or a film
+			continue
+		}
 		w, h, _, err := Peek(data)
 		if err != nil {
 			t.Fatal(err)
