@@ -184,8 +184,8 @@ func TestTruncatedNamesThePlace(t *testing.T) {
 func TestMemoryBound(t *testing.T) {
 	const fixed = 4 << 20 // tables, buffers and what the decoders read ahead
 	for _, path := range goldenFiles(t, "media/*") {
-		data := readFile(t, path)
-		if Sniff(data) == "" { // sound, or a film
+		data, err := os.ReadFile(path)
+		if err != nil || Sniff(data) == "" { // sound, a film, or the folder of its frames
 			continue
 		}
 		w, h, _, err := Peek(data)
