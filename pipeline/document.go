@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -70,13 +71,13 @@ type document struct {
 func openDocument(ctx context.Context, path string, o pdf.Options) (*document, error) {
 	doc, err := pdf.Open(ctx, path, o)
 	if err != nil {
-		return nil, Unnamed(err, path)
+		return nil, unnamedPDF(err, path)
 	}
 	d := &document{Document: doc, path: path}
 	d.users.Store(1)
 	if d.sum, d.size, err = doc.SHA256(ctx); err != nil {
 		d.release()
-		return nil, Unnamed(err, path)
+		return nil, unnamedPDF(err, path)
 	}
 	return d, nil
 }
@@ -186,21 +187,28 @@ func (r *run) page(ctx context.Context, w *work, e entry, send sender) error {
 	}
 	page, err := e.doc.Page(ctx, e.item.Page)
 	if err != nil {
-		return bareOfPage(err, e.item)
+		return unnamedPage(err, e.item)
 	}
-	width, height, budget := r.pixels(page, w)
-	img, err := e.doc.Render(ctx, e.item.Page, width, height)
+	s := r.scale(page, w)
+	img, err := e.doc.Render(ctx, e.item.Page, s.width, s.height)
 	if err != nil {
-		return bareOfPage(err, e.item)
+		return unnamedPage(err, e.item)
 	}
 	if e.doc.Changed() {
 		return errors.New("the file has changed while it was read")
 	}
 	w.record.Effective.Sheet = &job.Sheet{
-		DPI:        math.Round(page.DPI(width, height)*100) / 100,
+		DPI:        math.Round(s.dpi*100) / 100,
 		PagePoints: [2]float64{page.Width, page.Height},
 	}
-	return r.see(w, img, budget, send)
+	return r.see(w, img, s.budget, send)
+}
+
+// scale is how large a page is drawn.
+type scale struct {
+	width, height int     // pixels
+	dpi           float64 // before sides are rounded to pixels
+	budget        int     // 0 if the image decides
 }
 
 // The resolutions of pages that are drawn and not scanned. Letters of 8 points are 17 pixels high at usualDPI, which is what
@@ -210,38 +218,42 @@ const (
 	mostDPI  = 300
 )
 
-// pixels decides how large a page is drawn: as the user says, as large as the picture that fills it, or as large as the budget can
-// use. The budget is 0 if the image decides.
-func (r *run) pixels(page pdf.Page, w *work) (width, height, budget int) {
-	limit := r.Documents.Limits.Pixels
-	if limit == 0 {
-		limit = pdf.DefaultLimits.Pixels
+// scale decides how large a page is drawn: as the user says, as large as the picture that fills it, or as large as the budget can
+// use.
+func (r *run) scale(page pdf.Page, w *work) scale {
+	s := scale{budget: w.plan.Budget, dpi: float64(w.options.DPI)}
+	if s.dpi == 0 {
+		limit := cmp.Or(r.Documents.Limits.Pixels, pdf.DefaultLimits.Pixels)
+		if p := page.Picture; p[0] > 0 && int64(p[0])*int64(p[1]) <= limit {
+			s.width, s.height, s.dpi = p[0], p[1], page.DPI(p[0], p[1])
+			return s
+		}
+		if s.budget == 0 {
+			width, height := page.At(usualDPI)
+			s.budget = r.specs.vision.AutoBudget(width, height, leastBudget, mostBudget, sharpness)
+		}
+		side := int64(r.specs.vision.PatchSize * r.specs.vision.PoolingKernelSize) // of a soft token
+		if s.dpi = page.Fit(int64(s.budget)*side*side, mostDPI); s.dpi > 10 {
+			s.dpi = math.Ceil(s.dpi) // a number for people, at a percent or two of size
+		}
 	}
-	budget = w.plan.Budget
-	if dpi := w.options.DPI; dpi > 0 {
-		width, height = page.At(float64(dpi))
-		return width, height, budget
-	}
-	if p := page.Picture; p[0] > 0 && int64(p[0])*int64(p[1]) <= limit {
-		return p[0], p[1], budget
-	}
-	if budget == 0 {
-		width, height = page.At(usualDPI)
-		budget = r.specs.vision.AutoBudget(width, height, leastBudget, mostBudget, sharpness)
-	}
-	side := int64(r.specs.vision.PatchSize * r.specs.vision.PoolingKernelSize) // of a soft token
-	dpi := page.Fit(int64(budget)*side*side, mostDPI)
-	if dpi > 10 {
-		dpi = math.Ceil(dpi)
-	}
-	width, height = page.At(dpi)
-	return width, height, budget
+	s.width, s.height = page.At(s.dpi)
+	return s
 }
 
-// bareOfPage takes path and page out of an error's text, since they are named already.
-func bareOfPage(err error, item Item) error {
-	err = Unnamed(err, item.Path)
-	if text, ok := strings.CutPrefix(err.Error(), fmt.Sprintf("pdf: page %d: ", item.Page)); ok {
+// unnamedPDF takes the path out of an error's text, and the kind of file, since both are named already.
+func unnamedPDF(err error, path string) error {
+	err = Unnamed(err, path)
+	if text, ok := strings.CutPrefix(err.Error(), "pdf: "); ok {
+		return errors.New(text)
+	}
+	return err
+}
+
+// unnamedPage takes the page out as well.
+func unnamedPage(err error, item Item) error {
+	err = unnamedPDF(err, item.Path)
+	if text, ok := strings.CutPrefix(err.Error(), fmt.Sprintf("page %d: ", item.Page)); ok {
 		return errors.New(text)
 	}
 	return err
@@ -263,7 +275,7 @@ func (o *Output) redraw(rec *job.Record) (*vision.Image, error) {
 	size := rec.Effective.SizeOriginal
 	img, err := o.doc.Render(ctx, rec.Source.Page, size[0], size[1])
 	if err != nil {
-		return nil, Unnamed(err, rec.Source.Path)
+		return nil, unnamedPDF(err, rec.Source.Path)
 	}
 	return img, nil
 }

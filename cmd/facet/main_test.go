@@ -42,6 +42,8 @@ func TestScripts(t *testing.T) {
 			e.Setenv("GOLDEN", fixtures.Path("golden"))
 			e.Setenv("TINY", fixtures.Path("golden/checkpoints"))
 			e.Setenv("MEDIA", fixtures.Path("video"))
+			e.Setenv("PDF", fixtures.Path("pdf"))
+			e.Setenv("XDG_CACHE_HOME", filepath.Dir(filepath.Dir(fixtures.PDFCache()))) // shared by all tests
 			e.Setenv("FACET_MODEL", fixtures.Path("nano"))
 			e.Setenv("FACET_MEDIA", fixtures.Path("../bin/facet-media"))
 			return nil
