@@ -2,7 +2,9 @@ package pdf
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -19,36 +21,52 @@ const Command = "decode"
 // ExitCold is the exit status of a decoder that found no compiled renderer of its own version in the cache.
 const ExitCold = 72
 
-// greet starts a decoder with the compiled renderer from the cache, which it fills first if that is needed.
-func (o Options) greet(ctx context.Context, mode string, file *os.File) (*child.Process, error) {
-	dir, err := o.cache()
+// Sandbox starts a decoder without a document and returns how the kernel confines it, as JSON of internal/sandbox.Report.
+// Errors are those of [Open].
+func Sandbox(ctx context.Context, o Options) (json.RawMessage, error) {
+	nothing, err := os.Open(os.DevNull)
 	if err != nil {
 		return nil, err
 	}
+	defer nothing.Close()
+	p, h, err := o.greet(ctx, nothing)
+	if err != nil {
+		return nil, fmt.Errorf("pdf: %w", err)
+	}
+	p.Close()
+	return h.Sandbox, nil
+}
+
+// greet starts a decoder with the compiled renderer from the cache, which it fills first if that is needed.
+func (o Options) greet(ctx context.Context, file *os.File) (*child.Process, hello, error) {
+	dir, err := o.cache()
+	if err != nil {
+		return nil, hello{}, err
+	}
 	for again := false; ; again = true {
 		if err := o.warm(ctx, dir, again); err != nil {
-			return nil, err
+			return nil, hello{}, err
 		}
-		p, err := o.begin(ctx, mode, dir, file)
+		p, h, err := o.begin(ctx, "serve", dir, file)
 		var died *child.Died
 		if errors.As(err, &died) && died.Status == ExitCold {
 			if !again {
 				continue
 			}
-			return nil, unavailableErrorf("the PDF renderer does not stay in %s", dir)
+			return nil, h, unavailableErrorf("the PDF renderer does not stay in %s", dir)
 		}
 		if errors.As(err, &died) {
-			return nil, unavailableErrorf("%s", died.Text)
+			return nil, h, unavailableErrorf("%s", died.Text)
 		}
-		return p, err
+		return p, h, err
 	}
 }
 
 // begin starts this program as a decoder and reads what it says of itself.
-func (o Options) begin(ctx context.Context, mode, cache string, file *os.File) (*child.Process, error) {
+func (o Options) begin(ctx context.Context, mode, cache string, file *os.File) (p *child.Process, h hello, err error) {
 	self, err := os.Executable()
 	if err != nil {
-		return nil, unavailableErrorf("where this program lies is unknown: %v", err)
+		return nil, h, unavailableErrorf("where this program lies is unknown: %v", err)
 	}
 	l := o.Limits.orDefault()
 	args := []string{
@@ -61,24 +79,23 @@ func (o Options) begin(ctx context.Context, mode, cache string, file *os.File) (
 	if o.RequireSandbox {
 		args = append(args, "--require-sandbox")
 	}
-	p, err := child.Start(child.Config{Path: self, Args: args, File: file, Memory: l.Memory, Stall: l.Stall, Most: most})
+	p, err = child.Start(child.Config{Path: self, Args: args, File: file, Memory: l.Memory, Stall: l.Stall, Most: most})
 	if err != nil {
 		if runtime.GOOS == "windows" {
 			err = errors.New("PDF is not read on Windows")
 		}
-		return nil, unavailableErrorf("the decoder does not start: %v", err)
+		return nil, h, unavailableErrorf("the decoder does not start: %v", err)
 	}
 	stop := context.AfterFunc(ctx, func() { p.Kill(ctx.Err()) })
 	defer stop()
-	var h hello
 	if err := p.Greet(&h); err != nil {
-		return nil, err
+		return nil, h, err
 	}
 	if h.Version != protocolVersion {
 		p.Close()
-		return nil, unavailableErrorf("this program was replaced while it ran: start it again")
+		return nil, h, unavailableErrorf("this program was replaced while it ran: start it again")
 	}
-	return p, nil
+	return p, h, nil
 }
 
 // cache returns the folder of the compiled renderer.
@@ -119,7 +136,7 @@ func (o Options) warm(ctx context.Context, dir string, again bool) error {
 	defer nothing.Close()
 	o.Limits = o.Limits.orDefault()
 	o.Limits.Stall = max(o.Limits.Stall, DefaultLimits.Stall) * 5 // of a slow machine
-	p, err := o.begin(ctx, "warm", dir, nothing)
+	p, _, err := o.begin(ctx, "warm", dir, nothing)
 	var died *child.Died
 	if errors.As(err, &died) {
 		return unavailableErrorf("the PDF renderer could not be compiled into %s: %s", dir, died.Text)

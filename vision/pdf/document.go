@@ -262,7 +262,7 @@ func translate(err error) error {
 
 // start starts a decoder and has it open the document.
 func (d *Document) start(ctx context.Context) error {
-	p, err := d.o.greet(ctx, "serve", d.file)
+	p, _, err := d.o.greet(ctx, d.file)
 	if err != nil {
 		return err
 	}

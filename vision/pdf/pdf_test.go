@@ -1,3 +1,5 @@
+//go:build unix
+
 package pdf_test
 
 import (
@@ -19,6 +21,9 @@ import (
 // TestMain is a decoder when package pdf starts it as one.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == pdf.Command {
+		if isFake() {
+			os.Exit(serveFake())
+		}
 		os.Exit(pdfium.Main(os.Args[2:], os.Stdin, os.Stdout, os.Stderr))
 	}
 	os.Exit(m.Run())

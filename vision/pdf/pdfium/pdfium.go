@@ -60,9 +60,16 @@ func fail(errs io.Writer, err error, status int) int {
 	return status
 }
 
-// warm compiles the renderer into the cache. It says hello when that is done.
+// warm compiles the renderer into the cache. It says hello when that is done. Where what lies in the cache is in the way, as
+// after a crash of the machine, it begins with an empty one.
 func warm(cache string, memory int64, in, out, errs *os.File) int {
 	r, err := load(cache, memory, true)
+	if err != nil {
+		for _, folder := range compiled(cache) {
+			os.RemoveAll(folder)
+		}
+		r, err = load(cache, memory, true)
+	}
 	if err != nil {
 		return fail(errs, err, 1)
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -59,6 +61,17 @@ func load(cache string, most int64, compile bool) (*renderer, error) {
 		return nil, fmt.Errorf("the PDF renderer: %w", err)
 	}
 	return r, nil
+}
+
+// compiled lists the folders of a cache that are wazero's.
+func compiled(cache string) (folders []string) {
+	entries, _ := os.ReadDir(cache) // one that can't be read has none
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), "wazero-") {
+			folders = append(folders, filepath.Join(cache, e.Name()))
+		}
+	}
+	return folders
 }
 
 func (r *renderer) close() { r.pool.Close() }
