@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"facet/fixtures"
+	"facet/internal/child"
 )
 
 // write writes a file into a folder of the test's own and returns its path.
@@ -354,13 +355,13 @@ func TestEndsWithItsPipe(t *testing.T) {
 	if err := c.ask(context.Background(), request{Op: "open", Pixels: 1 << 20}, nil, func(kind, []byte) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.peer.w.sendJSON(kindRequest, request{Op: "frames", Ticks: make([]int64, 1000)}); err != nil {
+	if err := c.SendJSON(child.KindRequest, request{Op: "frames", Ticks: make([]int64, 1000)}); err != nil {
 		t.Fatal(err)
 	}
 	time.Sleep(50 * time.Millisecond)
-	c.in.Close()
+	c.EndRequests()
 	ended := make(chan error, 1)
-	go func() { ended <- c.cmd.Wait() }()
+	go func() { ended <- c.Cmd.Wait() }()
 	select {
 	case err := <-ended:
 		if err != nil {
@@ -368,9 +369,9 @@ func TestEndsWithItsPipe(t *testing.T) {
 		}
 	case <-time.After(20 * time.Second):
 		t.Error("it did not end")
-		c.kill(nil)
+		c.Kill(nil)
 	}
-	c.out.Close()
+	c.close()
 }
 
 // What decodes here says of itself, and that it is shut in as far as the kernel can.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 
+	"facet/internal/child"
 	"facet/vision"
 )
 
@@ -82,34 +83,34 @@ func (c *Clip) named(err error) error {
 
 // start starts a child and has it open the file.
 func (c *Clip) start(ctx context.Context) error {
-	child, err := start(c.file, c.o)
+	d, err := start(c.file, c.o)
 	if err != nil {
 		return err
 	}
-	stop := context.AfterFunc(ctx, func() { child.kill(ctx.Err()) })
-	err = child.greet()
+	stop := context.AfterFunc(ctx, func() { d.Kill(ctx.Err()) })
+	err = d.greet()
 	stop()
 	if err != nil {
 		return err
 	}
-	if err := c.learn(ctx, child); err != nil {
-		child.close()
+	if err := c.learn(ctx, d); err != nil {
+		d.close()
 		return err
 	}
-	c.child = child
+	c.child = d
 	return nil
 }
 
 // learn has a child open the file and describe it.
-func (c *Clip) learn(ctx context.Context, child asker) error {
+func (c *Clip) learn(ctx context.Context, d asker) error {
 	var info *Info
 	q := request{Op: "open", Threads: c.o.Threads, Pixels: c.o.Limits.orDefault().Pixels}
-	err := child.ask(ctx, q, c.note, func(k kind, body []byte) error {
+	err := d.ask(ctx, q, c.note, func(k kind, body []byte) error {
 		if k != kindInfo || info != nil {
-			return protocolErrorf("a message of kind %q for one info", k)
+			return child.ProtocolErrorf("a message of kind %q for one info", k)
 		}
 		info = new(Info)
-		if err := readJSON(body, info); err != nil {
+		if err := child.ReadJSON(body, info); err != nil {
 			return err
 		}
 		return info.check()
@@ -128,12 +129,12 @@ func (c *Clip) learn(ctx context.Context, child asker) error {
 func (i *Info) check() error {
 	for _, v := range i.Video {
 		if v.Base.Num < 1 || v.Base.Den < 1 || v.Base.Num > 1<<31 || v.Base.Den > 1<<31 || v.Orientation < 1 || v.Orientation > 8 || v.Width < 0 || v.Height < 0 {
-			return protocolErrorf("a video track of %+v", v)
+			return child.ProtocolErrorf("a video track of %+v", v)
 		}
 	}
 	for _, a := range i.Audio {
 		if a.Rate < 0 || a.Channels < 0 {
-			return protocolErrorf("a sound track of %+v", a)
+			return child.ProtocolErrorf("a sound track of %+v", a)
 		}
 	}
 	return nil
@@ -218,11 +219,11 @@ func (c *Clip) Index(ctx context.Context, track int) (*Index, error) {
 	most := c.o.Limits.orDefault().Frames
 	err = c.ask(ctx, request{Op: "index", Track: track, Frames: most}, func(k kind, body []byte) error {
 		if k != kindTicks {
-			return protocolErrorf("a message of kind %q for ticks", k)
+			return child.ProtocolErrorf("a message of kind %q for ticks", k)
 		}
 		return readTicks(body, func(tick int64, key bool) error {
 			if n := len(x.Ticks); n > 0 && tick <= x.Ticks[n-1] || n > most {
-				return protocolErrorf("tick %d out of order, or past %d frames", tick, most)
+				return child.ProtocolErrorf("tick %d out of order, or past %d frames", tick, most)
 			}
 			if key {
 				x.Key = append(x.Key, len(x.Ticks))
@@ -274,7 +275,7 @@ func (c *Clip) Frames(ctx context.Context, track int, ticks []int64) iter.Seq2[F
 		n, stopped := 0, errors.New("stopped")
 		err = c.ask(ctx, request{Op: "frames", Track: track, Ticks: ticks}, func(k kind, body []byte) error {
 			if k != kindFrame || n == len(ticks) {
-				return protocolErrorf("a message of kind %q for frame %d of %d", k, n, len(ticks))
+				return child.ProtocolErrorf("a message of kind %q for frame %d of %d", k, n, len(ticks))
 			}
 			h, pix, err := readFrame(body)
 			if err != nil {
@@ -315,11 +316,11 @@ func (c *Clip) Cuts(ctx context.Context, track int, threshold float64) ([]int64,
 	var cuts []int64
 	err := c.ask(ctx, request{Op: "cuts", Track: track, Threshold: threshold}, func(k kind, body []byte) error {
 		if k != kindTicks {
-			return protocolErrorf("a message of kind %q for ticks", k)
+			return child.ProtocolErrorf("a message of kind %q for ticks", k)
 		}
 		return readTicks(body, func(tick int64, _ bool) error {
 			if n := len(cuts); n > 0 && tick <= cuts[n-1] || n > c.o.Limits.orDefault().Frames {
-				return protocolErrorf("a cut at %d out of order", tick)
+				return child.ProtocolErrorf("a cut at %d out of order", tick)
 			}
 			cuts = append(cuts, tick)
 			return nil

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io"
 	"math"
+
+	"facet/internal/child"
 )
 
 // A Source is one file in the decoder's process; package video/libav has it. Errors are of the types of this package.
@@ -46,55 +48,15 @@ type Settings struct {
 // process is confined, as JSON, and version that of the decoding library, for the client's report. Serve returns nil at the
 // end of in; it does not wait then for what is under way, so the caller should end the process.
 func Serve(in io.Reader, out io.Writer, version string, sandbox json.RawMessage, open func(Settings) (Source, error)) error {
-	w := &writer{w: out}
-	if err := w.sendJSON(kindHello, hello{protocolVersion, version, sandbox}); err != nil {
+	s := &server{w: &child.Writer{W: out}, open: open}
+	if err := s.w.SendJSON(child.KindHello, hello{protocolVersion, version, sandbox}); err != nil {
 		return err
 	}
-	s := &server{w: w, open: open}
-	requests, ended := make(chan request), make(chan error, 1)
-	go func() {
-		ended <- readRequests(&reader{r: in}, requests)
-		close(requests)
-	}()
-	failed := make(chan error, 1)
-	go func() {
-		for q := range requests {
-			if err := s.answer(q); err != nil {
-				failed <- err
-				return
-			}
-		}
-	}()
-	select {
-	case err := <-ended:
-		return err
-	case err := <-failed:
-		return err
-	}
-}
-
-func readRequests(r *reader, to chan<- request) error {
-	for {
-		k, body, err := r.next()
-		if err == io.EOF {
-			return nil
-		}
-		if err == nil && k != kindRequest {
-			err = protocolErrorf("a message of kind %q for a request", k)
-		}
-		var q request
-		if err == nil {
-			err = readJSON(body, &q)
-		}
-		if err != nil {
-			return err
-		}
-		to <- q
-	}
+	return child.Serve(&child.Reader{R: in, Most: most(0)}, s.answer)
 }
 
 type server struct {
-	w      *writer
+	w      *child.Writer
 	open   func(Settings) (Source, error)
 	source Source
 }
@@ -103,7 +65,7 @@ type server struct {
 func (s *server) answer(q request) error {
 	var broken error // of the pipe: the source gives it back, mixed with its own
 	send := func(k kind, parts ...[]byte) error {
-		if err := s.w.send(k, parts...); err != nil {
+		if err := s.w.Send(k, parts...); err != nil {
 			broken = err
 		}
 		return broken
@@ -120,17 +82,17 @@ func (s *server) answer(q request) error {
 	case broken != nil:
 		return broken
 	case err != nil:
-		return sendJSON(kindFailed, failureOf(err))
+		return sendJSON(child.KindFailed, failureOf(err))
 	}
-	return send(kindDone)
+	return send(child.KindDone)
 }
 
 func (s *server) run(q request, send func(kind, ...[]byte) error, sendJSON func(kind, any) error) error {
 	if q.Op == "open" {
 		source, err := s.open(Settings{
 			Threads: q.Threads, Pixels: q.Pixels,
-			Note:  func(text string) { send(kindNote, clip(text)) },
-			Alive: func() { send(kindAlive) },
+			Note:  func(text string) { send(child.KindNote, clip(text)) },
+			Alive: func() { send(child.KindAlive) },
 		})
 		if err != nil {
 			return err

@@ -7,6 +7,8 @@ import (
 	"io"
 	"math"
 	"sync"
+
+	"facet/internal/child"
 )
 
 // A Sound is the samples of one sound track, as a stream. Read and Close may be called from different goroutines; Read is
@@ -77,11 +79,11 @@ func (s *Sound) pump(ctx context.Context, track int, begun chan<- error) {
 	err := s.clip.ask(ctx, request{Op: "sound", Track: track}, func(k kind, body []byte) error {
 		switch {
 		case k == kindTrack && !started:
-			if err := readJSON(body, &s.header); err != nil {
+			if err := child.ReadJSON(body, &s.header); err != nil {
 				return err
 			}
 			if h := s.header; h.Rate < 1 || h.Channels < 1 || h.Channels > maxSamples/4 || math.IsNaN(h.Start) || math.IsInf(h.Start, 0) {
-				return protocolErrorf("sound of %+v", h)
+				return child.ProtocolErrorf("sound of %+v", h)
 			}
 			started = true
 			begun <- nil
@@ -92,7 +94,7 @@ func (s *Sound) pump(ctx context.Context, track int, begun chan<- error) {
 				return ctx.Err()
 			}
 		default:
-			return protocolErrorf("a message of kind %q with %d bytes for sound", k, len(body))
+			return child.ProtocolErrorf("a message of kind %q with %d bytes for sound", k, len(body))
 		}
 		return nil
 	})

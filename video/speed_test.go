@@ -50,7 +50,7 @@ func TestSpeedAgainstFFmpeg(t *testing.T) {
 			}
 			n++
 		}
-		cmd := c.child.(*child).cmd
+		cmd := c.child.(*decoder).Cmd
 		c.Close()
 		return cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), n
 	}

@@ -1,18 +1,15 @@
 package video
 
 import (
-	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 	"math"
+
+	"facet/internal/child"
 )
 
-// What this process and the decoder say to each other. A message is a byte of kind, a length of four bytes, and so many
-// bytes; integers are little endian. The decoder begins with a hello. Then each request is answered by the messages
-// of its kind and closed by done or failed.
+// What this process and the decoder say to each other, in messages of package internal/child. Integers are little endian.
 //
 //	request   answers before done
 //	open      info
@@ -21,35 +18,46 @@ import (
 //	cuts      ticks…              where a scene changes
 //	sound     track, samples…
 //
-// Notes, which become warnings, come between, and so do signs of life while an answer takes long. The version changes with anything here.
+// The version changes with anything here.
 const protocolVersion = 1
 
-type kind byte
+type kind = child.Kind
 
 const (
-	kindHello   kind = 'h' // JSON: hello
-	kindRequest kind = 'q' // JSON: request
 	kindInfo    kind = 'i' // JSON: Info
 	kindTicks   kind = 'x' // 8 bytes each: tick · 2, plus 1 if a keyframe
 	kindFrame   kind = 'f' // frameHeader, RGB
 	kindTrack   kind = 'a' // JSON: soundHeader
 	kindSamples kind = 's' // float32 each, channels interleaved
-	kindNote    kind = 'w' // text
-	kindAlive   kind = 'p' // empty
-	kindFailed  kind = 'e' // JSON: failure
-	kindDone    kind = 'd' // empty
 )
 
 // Most bytes of a message. What the other side claims beyond these is never allocated.
 const (
-	maxText    = 1 << 20
 	maxRequest = 64 << 20 // 4 million ticks in JSON
 	maxTicks   = 8 << 16
 	maxSamples = 1 << 20
 
-	headerSize      = 5
 	frameHeaderSize = 8 + 4 + 4 + 4
 )
+
+// most returns the limits of messages where frames have so many pixels at most.
+func most(pixels int64) func(kind) (int64, bool) {
+	return func(k kind) (int64, bool) {
+		switch k {
+		case kindInfo, kindTrack:
+			return child.MaxText, true
+		case child.KindRequest:
+			return maxRequest, true
+		case kindTicks:
+			return maxTicks, true
+		case kindSamples:
+			return maxSamples, true
+		case kindFrame:
+			return frameHeaderSize + 3*pixels, true
+		}
+		return 0, false
+	}
+}
 
 type hello struct {
 	Version int             `json:"version"`
@@ -68,15 +76,8 @@ type request struct {
 	Threshold float64 `json:"threshold,omitempty"` // cuts
 }
 
-// failure is an error that the other side reports. It wraps the error that the kind says.
-type failure struct {
-	Kind string `json:"kind"` // format, unsupported or decoder
-	Text string `json:"text"`
-}
-
-func (f failure) Error() string { return f.Text }
-
-func (f failure) Unwrap() error {
+// toldBy gives an error that the decoder reports the type that its kind says.
+func toldBy(f child.Failure) error {
 	switch f.Kind {
 	case "format":
 		return FormatError(f.Text)
@@ -86,183 +87,25 @@ func (f failure) Unwrap() error {
 	return DecoderError(f.Text)
 }
 
-func failureOf(err error) failure {
+func failureOf(err error) child.Failure {
 	var (
 		format      FormatError
 		unsupported UnsupportedError
 	)
+	f := child.Failure{Kind: "decoder", Text: err.Error()}
 	switch {
 	case errors.As(err, &format):
-		return failure{"format", err.Error()}
+		f.Kind = "format"
 	case errors.As(err, &unsupported):
-		return failure{"unsupported", err.Error()}
+		f.Kind = "unsupported"
 	}
-	return failure{"decoder", err.Error()}
+	return f
 }
 
 type soundHeader struct {
 	Rate     int     `json:"rate"`
 	Channels int     `json:"channels"`
 	Start    float64 `json:"start"`
-}
-
-// writer writes messages. It is for one goroutine.
-type writer struct {
-	w   io.Writer
-	buf []byte
-}
-
-// send writes one message whose bytes are parts, put together.
-func (w *writer) send(k kind, parts ...[]byte) error {
-	n := 0
-	for _, p := range parts {
-		n += len(p)
-	}
-	w.buf = append(w.buf[:0], byte(k))
-	w.buf = binary.LittleEndian.AppendUint32(w.buf, uint32(n))
-	for _, p := range parts {
-		if len(w.buf)+len(p) > 64<<10 { // long ones go out as they are
-			if _, err := w.w.Write(w.buf); err != nil {
-				return err
-			}
-			if _, err := w.w.Write(p); err != nil {
-				return err
-			}
-			w.buf = w.buf[:0]
-			continue
-		}
-		w.buf = append(w.buf, p...)
-	}
-	_, err := w.w.Write(w.buf)
-	return err
-}
-
-func (w *writer) sendJSON(k kind, v any) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	return w.send(k, b)
-}
-
-// A reader reads messages of a side that it does not trust.
-type reader struct {
-	r         io.Reader
-	maxPixels int64  // of a frame
-	begin     func() // called before each message, unless nil
-}
-
-// peer is the client's end of a conversation.
-type peer struct {
-	r reader
-	w writer
-}
-
-// ask sends a request and calls each with every message of the answer but notes, done and failed; notes go to note. What
-// the other side says has failed is the error, a failure. Any other error ends the conversation.
-func (p *peer) ask(q request, note func(string), each func(kind, []byte) error) error {
-	if err := p.w.sendJSON(kindRequest, q); err != nil {
-		return err
-	}
-	for {
-		k, body, err := p.r.next()
-		if err != nil {
-			return err
-		}
-		switch k {
-		case kindAlive:
-		case kindNote:
-			note(string(body))
-		case kindDone:
-			return nil
-		case kindFailed:
-			var f failure
-			if err := readJSON(body, &f); err != nil {
-				return err
-			}
-			return f
-		default:
-			if err := each(k, body); err != nil {
-				return err
-			}
-		}
-	}
-}
-
-// A message that breaks the rules is an error of this type: the other side is not what it should be.
-type protocolError string
-
-func (e protocolError) Error() string { return string(e) }
-
-func protocolErrorf(format string, args ...any) error {
-	return protocolError(fmt.Sprintf(format, args...))
-}
-
-// next reads a message. At the end, between two messages, the error is io.EOF.
-func (r *reader) next() (kind, []byte, error) {
-	if r.begin != nil {
-		r.begin()
-	}
-	var head [headerSize]byte
-	if _, err := io.ReadFull(r.r, head[:]); err != nil {
-		return 0, nil, err
-	}
-	k, n := kind(head[0]), int64(binary.LittleEndian.Uint32(head[1:]))
-	most := int64(maxText)
-	switch k {
-	case kindHello, kindInfo, kindTrack, kindNote, kindFailed:
-	case kindRequest:
-		most = maxRequest
-	case kindTicks:
-		most = maxTicks
-	case kindSamples:
-		most = maxSamples
-	case kindFrame:
-		most = frameHeaderSize + 3*r.maxPixels
-	case kindDone, kindAlive:
-		most = 0
-	default:
-		return 0, nil, protocolErrorf("a message of kind %#x", byte(k))
-	}
-	if n > most {
-		return 0, nil, protocolErrorf("a message of kind %q with %d bytes, more than %d", k, n, most)
-	}
-	body, err := readBody(r.r, int(n))
-	return k, body, err
-}
-
-// readBody reads n bytes. A long body is allocated as it comes, so that a claim costs no more than four times what
-// stands behind it.
-func readBody(r io.Reader, n int) ([]byte, error) {
-	const piece = 1 << 20
-	body := make([]byte, min(n, piece))
-	for at := 0; ; {
-		m, err := io.ReadFull(r, body[at:])
-		at += m
-		switch {
-		case err == io.EOF:
-			return nil, io.ErrUnexpectedEOF
-		case err != nil:
-			return nil, err
-		case at == n:
-			return body, nil
-		}
-		longer := make([]byte, min(n, 4*at))
-		copy(longer, body)
-		body = longer
-	}
-}
-
-func readJSON(body []byte, v any) error {
-	d := json.NewDecoder(bytes.NewReader(body))
-	d.DisallowUnknownFields()
-	if err := d.Decode(v); err != nil {
-		return protocolErrorf("%v", err)
-	}
-	if d.More() {
-		return protocolError("text after JSON")
-	}
-	return nil
 }
 
 type frameHeader struct {
@@ -281,15 +124,15 @@ func (h frameHeader) append(b []byte) []byte {
 // readFrame takes a frame message apart. The pixels share memory with body.
 func readFrame(body []byte) (h frameHeader, pix []byte, err error) {
 	if len(body) < frameHeaderSize {
-		return h, nil, protocolErrorf("a frame of %d bytes", len(body))
+		return h, nil, child.ProtocolErrorf("a frame of %d bytes", len(body))
 	}
 	w, height, o := binary.LittleEndian.Uint32(body[8:]), binary.LittleEndian.Uint32(body[12:]), binary.LittleEndian.Uint32(body[16:])
 	pix = body[frameHeaderSize:]
 	if w == 0 || height == 0 || w > math.MaxInt32 || height > math.MaxInt32 || uint64(w)*uint64(height) != uint64(len(pix))/3 || len(pix)%3 != 0 {
-		return h, nil, protocolErrorf("a frame of %d × %d pixels in %d bytes", w, height, len(pix))
+		return h, nil, child.ProtocolErrorf("a frame of %d × %d pixels in %d bytes", w, height, len(pix))
 	}
 	if o < 1 || o > 8 {
-		return h, nil, protocolErrorf("a frame of orientation %d", o)
+		return h, nil, child.ProtocolErrorf("a frame of orientation %d", o)
 	}
 	return frameHeader{int64(binary.LittleEndian.Uint64(body)), int(w), int(height), int(o)}, pix, nil
 }
@@ -308,13 +151,13 @@ func appendTick(b []byte, tick int64, key bool) []byte {
 // readTicks calls yield for each tick of a message.
 func readTicks(body []byte, yield func(tick int64, key bool) error) error {
 	if len(body)%8 != 0 {
-		return protocolErrorf("ticks in %d bytes", len(body))
+		return child.ProtocolErrorf("ticks in %d bytes", len(body))
 	}
 	for ; len(body) > 0; body = body[8:] {
 		v := binary.LittleEndian.Uint64(body)
 		tick := int64(v) >> 1
 		if tick > maxTick || tick < -maxTick {
-			return protocolErrorf("a tick of %d", tick)
+			return child.ProtocolErrorf("a tick of %d", tick)
 		}
 		if err := yield(tick, v&1 == 1); err != nil {
 			return err

@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"facet/internal/child"
 )
 
 // fakeSource is a film of 100,000 frames of 2 × 1 pixels, number n at tick 10·n, with three channels of sound.
@@ -64,7 +66,7 @@ func (fakeSource) Sound(_ int, begin func(int, int, float64) error, emit func([]
 
 // inProcess is a decoder behind pipes in this process.
 type inProcess struct {
-	peer
+	child.Peer
 	in, out io.Closer
 	ended   chan error
 }
@@ -78,14 +80,14 @@ func newInProcess(t *testing.T, open func(Settings) (Source, error)) *inProcess 
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &inProcess{peer{reader{r: outRead, maxPixels: 100}, writer{w: inWrite}}, inWrite, outRead, make(chan error, 1)}
+	p := &inProcess{child.Peer{Reader: child.Reader{R: outRead, Most: most(100)}, Writer: child.Writer{W: inWrite}}, inWrite, outRead, make(chan error, 1)}
 	go func() {
 		p.ended <- Serve(inRead, outWrite, "1.2.3", json.RawMessage(`{"a":1}`), open)
 		outWrite.Close()
 		inRead.Close()
 	}()
-	k, body, err := p.r.next()
-	if err != nil || k != kindHello || string(body) != `{"version":1,"ffmpeg":"1.2.3","sandbox":{"a":1}}` {
+	k, body, err := p.Next()
+	if err != nil || k != child.KindHello || string(body) != `{"version":1,"ffmpeg":"1.2.3","sandbox":{"a":1}}` {
 		t.Fatalf("hello %c %q, %v", k, body, err)
 	}
 	t.Cleanup(func() {
@@ -99,7 +101,7 @@ func newInProcess(t *testing.T, open func(Settings) (Source, error)) *inProcess 
 }
 
 func (p *inProcess) ask(_ context.Context, q request, note func(string), each func(kind, []byte) error) error {
-	return p.peer.ask(q, note, each)
+	return p.Ask(q, note, each)
 }
 
 func (p *inProcess) close() {}
@@ -177,27 +179,27 @@ func TestBothEnds(t *testing.T) {
 func TestServerErrors(t *testing.T) {
 	for _, want := range []error{FormatError("f"), UnsupportedError("u"), DecoderError("d"), errors.New("o")} {
 		p := newInProcess(t, func(Settings) (Source, error) { return nil, want })
-		err := p.peer.ask(request{Op: "open"}, nil, nil)
-		var f failure
+		err := p.Ask(request{Op: "open"}, nil, nil)
+		var f child.Failure
 		if !errors.As(err, &f) || f.Text != want.Error() {
 			t.Errorf("%T: %v", want, err)
 		}
-		if _, isPlain := want.(interface{ Is(error) bool }); !isPlain && want.Error() != "o" && errors.Unwrap(f) != want {
-			t.Errorf("%T became %T", want, errors.Unwrap(f))
+		if _, isPlain := want.(interface{ Is(error) bool }); !isPlain && want.Error() != "o" && toldBy(f) != want {
+			t.Errorf("%T became %T", want, toldBy(f))
 		}
 	}
 	p := newInProcess(t, func(Settings) (Source, error) { return fakeSource{}, nil })
 	for _, q := range []request{{Op: "index"}, {Op: "dance"}} {
-		if err := p.peer.ask(q, nil, nil); err == nil {
+		if err := p.Ask(q, nil, nil); err == nil {
 			t.Errorf("%+v: no error before a file is open", q)
 		}
 	}
 	ignore := func(kind, []byte) error { return nil }
-	if err := p.peer.ask(request{Op: "open"}, nil, ignore); err != nil {
+	if err := p.Ask(request{Op: "open"}, nil, ignore); err != nil {
 		t.Fatal(err)
 	}
 	for _, q := range []request{{Op: "index", Track: 1}, {Op: "frames", Track: -1}, {Op: "sound", Track: 7}, {Op: "dance"}} {
-		if err := p.peer.ask(q, nil, ignore); err == nil {
+		if err := p.Ask(q, nil, ignore); err == nil {
 			t.Errorf("%+v: no error", q)
 		}
 	}
@@ -209,25 +211,25 @@ func FuzzClient(f *testing.F) {
 		return append(binary.LittleEndian.AppendUint32([]byte{byte(k)}, uint32(len(body))), body...)
 	}
 	info, _ := json.Marshal(fakeSource{}.Info())
-	begin := append(message(kindInfo, info), message(kindDone, nil)...)
+	begin := append(message(kindInfo, info), message(child.KindDone, nil)...)
 	frame := append(frameHeader{10, 2, 1, 6}.append(nil), 1, 2, 3, 4, 5, 6)
 	for _, rest := range [][]byte{
 		nil,
 		message(kindTicks, appendTick(appendTick(nil, 1, true), 2, false)),
 		message(kindFrame, frame),
-		append(message(kindNote, []byte("note")), message(kindFailed, []byte(`{"kind":"format","text":"x"}`))...),
+		append(message(child.KindNote, []byte("note")), message(child.KindFailed, []byte(`{"kind":"format","text":"x"}`))...),
 		append(message(kindTrack, []byte(`{"rate":100,"channels":2,"start":1}`)), message(kindSamples, make([]byte, 64))...),
 		{'f', 255, 255, 255, 255, 1, 2, 3},
 		{'s', 0, 0, 16, 0, 1},
 	} {
-		f.Add(append(bytes.Clone(begin), append(rest, message(kindDone, nil)...)...))
+		f.Add(append(bytes.Clone(begin), append(rest, message(child.KindDone, nil)...)...))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		ctx := context.Background()
 		for op := range 4 {
-			p := &replay{peer{reader{r: bytes.NewReader(data), maxPixels: DefaultLimits.Pixels}, writer{w: io.Discard}}}
+			p := &replay{child.Peer{Reader: child.Reader{R: bytes.NewReader(data), Most: most(DefaultLimits.Pixels)}, Writer: child.Writer{W: io.Discard}}}
 			c := &Clip{path: "x", child: p}
 			if c.learn(ctx, p) != nil {
 				break
@@ -271,10 +273,10 @@ func FuzzClient(f *testing.F) {
 }
 
 // replay says what it was given, whatever it is asked.
-type replay struct{ peer }
+type replay struct{ child.Peer }
 
 func (p *replay) ask(_ context.Context, q request, note func(string), each func(kind, []byte) error) error {
-	return p.peer.ask(q, note, each)
+	return p.Ask(q, note, each)
 }
 
 func (p *replay) close() {}

@@ -6,22 +6,14 @@
 package main
 
 import (
-	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
-	"facet/internal/sandbox"
+	"facet/internal/child"
 	"facet/video"
 	"facet/video/libav"
-)
-
-const (
-	input     = 3  // descriptor of the file
-	openFiles = 32 // a runtime needs a few beside the pipes
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
@@ -45,20 +37,12 @@ func run(args []string, in, out, errs *os.File) int {
 		return 1
 	}
 
-	file := os.NewFile(input, "input")
+	file := os.NewFile(child.Input, "input")
 	info, err := file.Stat()
 	if err != nil {
 		return fail(err)
 	}
-	overtime(errs)
-	report, err := sandbox.Apply(sandbox.Limits{Memory: *memory, CPU: *cpu, Files: openFiles})
-	if err != nil {
-		return fail(err)
-	}
-	if *require && !report.Full() {
-		return fail(fmt.Errorf("this kernel has no Landlock (%d) or no seccomp (%v), and the sandbox is required", report.Landlock, report.Seccomp))
-	}
-	sandboxJSON, err := json.Marshal(report)
+	sandboxJSON, err := child.Confine("facet-media", *memory, *cpu, *require, errs)
 	if err != nil {
 		return fail(err)
 	}
@@ -70,15 +54,4 @@ func run(args []string, in, out, errs *os.File) int {
 		return fail(err)
 	}
 	return 0
-}
-
-// overtime ends the program when its CPU time is used up. Unlike the kernel a second later, it says why.
-func overtime(errs *os.File) {
-	c := make(chan os.Signal, 1)
-	signal.Notify(c, syscall.SIGXCPU)
-	go func() {
-		<-c
-		fmt.Fprintln(errs, "facet-media: CPU time used up")
-		os.Exit(video.ExitCPU)
-	}()
 }

@@ -71,7 +71,9 @@ func Start(c Config) (*Process, error) {
 		return nil, err
 	}
 	p := &Process{in: inWrite, out: outRead, limit: c}
-	p.Cmd = &exec.Cmd{Path: c.Path, Args: c.Args, Stdin: inRead, Stdout: outWrite, Stderr: &p.errs}
+	p.Cmd = exec.Command(c.Path)
+	p.Cmd.Args = c.Args
+	p.Cmd.Stdin, p.Cmd.Stdout, p.Cmd.Stderr = inRead, outWrite, &p.errs
 	p.Cmd.ExtraFiles = []*os.File{c.File}
 	p.Cmd.WaitDelay = time.Second
 	// One crash is one line, and nothing of this process's environment is the decoder's business.
@@ -120,6 +122,7 @@ func (p *Process) Greet(v any) error {
 // Ask is that of Peer, until ctx ends. After an error that is no Failure the process is gone, and the error is that of Ended.
 func (p *Process) Ask(ctx context.Context, request any, note func(string), each func(Kind, []byte) error) error {
 	if err := ctx.Err(); err != nil {
+		p.Close()
 		return err
 	}
 	stop := context.AfterFunc(ctx, func() { p.Kill(ctx.Err()) })
@@ -142,9 +145,12 @@ func (p *Process) Kill(why error) {
 	p.Cmd.Process.Kill()
 }
 
+// EndRequests tells the process that no more requests come, which ends it.
+func (p *Process) EndRequests() { p.in.Close() }
+
 // Close ends the process and waits until it is gone.
 func (p *Process) Close() {
-	p.in.Close()
+	p.EndRequests()
 	p.out.Close() // what it still writes fails
 	timer := time.AfterFunc(time.Second, func() { p.Kill(nil) })
 	p.Cmd.Wait()
