@@ -1,0 +1,202 @@
+//go:build unix
+
+package pipeline
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"testing"
+
+	"facet/fixtures"
+	"facet/pipeline/job"
+	"facet/vision/pdf"
+	"facet/vision/pdf/pdfium"
+)
+
+// TestMain is a decoder when package pdf starts it as one.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == pdf.Command {
+		os.Exit(pdfium.Main(os.Args[2:], os.Stdin, os.Stdout, os.Stderr))
+	}
+	os.Exit(m.Run())
+}
+
+// documents is a pipeline with a script that says how large the picture is that it sees.
+func documents(change func(*Settings)) *Pipeline {
+	p := scripted(job.OCR, job.Options{Boxes: job.BoxesNone, Budget: 70}, &script{backward: true, say: func(q *question, _ int) (string, job.Finish) {
+		return fmt.Sprint(len(q.images)), job.FinishStop
+	}})
+	p.Documents.Cache = fixtures.PDFCache()
+	if change != nil {
+		change(&p.Settings)
+	}
+	return p
+}
+
+// numbered writes a document whose page n has n / 10 + 100 points in width, with ink on it.
+func numbered(t *testing.T, dir, name string, pages int) string {
+	t.Helper()
+	var b bytes.Buffer
+	var at []int
+	object := func(format string, args ...any) {
+		at = append(at, b.Len())
+		fmt.Fprintf(&b, "%d 0 obj\n"+format+"\nendobj\n", append([]any{len(at)}, args...)...)
+	}
+	b.WriteString("%PDF-1.4\n")
+	object("<</Type/Catalog/Pages 2 0 R>>")
+	kids := ""
+	for i := range pages {
+		kids += fmt.Sprintf("%d 0 R ", 4+i)
+	}
+	object("<</Type/Pages/Count %d/Kids[%s]>>", pages, kids)
+	const ink = "10 10 40 20 re f"
+	object("<</Length %d>>\nstream\n%s\nendstream", len(ink), ink)
+	for i := range pages {
+		object("<</Type/Page/Parent 2 0 R/MediaBox[0 0 %.1f 50]/Contents 3 0 R>>", 100+float64(i+1)/10)
+	}
+	start := b.Len()
+	fmt.Fprintf(&b, "xref\n0 %d\n0000000000 65535 f \n", len(at)+1)
+	for _, offset := range at {
+		fmt.Fprintf(&b, "%010d 00000 n \n", offset)
+	}
+	fmt.Fprintf(&b, "trailer\n<</Size %d/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF\n", len(at)+1, start)
+	return put(t, dir, name, b.String())
+}
+
+// Documents among images: pages are items in their order, whatever is answered first, and a document that cannot be opened is one.
+func TestDocuments(t *testing.T) {
+	noLeak(t)
+	dir := t.TempDir()
+	long, count := numbered(t, dir, "long.pdf", 450), 450
+	if os.Getenv("FACET_FULL") != "" {
+		long, count = numbered(t, dir, "long.pdf", 5000), 5000
+	}
+	broken := put(t, dir, "broken.pdf", "%PDF-1.4 and no more")
+	text := put(t, dir, "text.pdf", "no document")
+	in := []Item{
+		{Path: page("00")},
+		{Path: long},
+		{Path: broken},
+		{Path: long, Page: 7},
+		{Path: long, Page: count + 1},
+		{Path: text},
+		{Path: page("00"), Page: 1},
+		{Path: fixtures.Path("pdf/locked.pdf")},
+		{Path: fixtures.Path("pdf/two.pdf"), ID: "0123456789abcdef"},
+	}
+	var seen []int
+	results, progress := collect(t, documents(func(s *Settings) {
+		s.Progress = func(p Progress) { seen = append(seen, p.Inputs) }
+	}), in)
+	if want := count + 1 + 7 + 1; len(results) != want || progress.Inputs != want || progress.Done != want || progress.Failed != 7 {
+		t.Fatalf("%d results, %+v", len(results), progress)
+	}
+	if !slices.IsSorted(seen) || seen[0] < len(in) {
+		t.Errorf("inputs %v…", seen[:10])
+	}
+	for n, r := range results[1 : count+1] {
+		n++
+		if r.Err != nil {
+			t.Fatalf("page %d: %v", n, r.Err)
+		}
+		s := r.Record.Source
+		width := float64(1000+n) / 10
+		if r.Item.Page != n || s.Page != n || s.Path != long || s.Type != "application/pdf" || r.Record.Effective.PagePoints != [2]float64{width, 50} ||
+			r.Record.ID != fmt.Sprintf("%s.p%d", s.SHA256[:16], n) || r.Record.Effective.DPI != 300 {
+			t.Fatalf("page %d: %+v of %+v", n, r.Record, r.Item)
+		}
+	}
+	rest := results[count+1:]
+	for i, want := range []string{
+		"the document is broken, or no PDF",
+		"",
+		fmt.Sprintf("there is no page %d: the document has %d", count+1, count),
+		"the document is broken, or no PDF",
+		"only PDF documents have pages here",
+		"the document is encrypted: --password opens it",
+		`the manifest means a file with id "0123456789abcdef", this one has 386021327bc59763`,
+		`the manifest means a file with id "0123456789abcdef", this one has 386021327bc59763`,
+	} {
+		if got := fmt.Sprint(rest[i].Err); want == "" && rest[i].Err != nil || want != "" && got != want {
+			t.Errorf("result %d of %+v: %v, want %q", i, rest[i].Item, got, want)
+		}
+	}
+	if rest[1].Record.Source.Page != 7 {
+		t.Errorf("%+v", rest[1].Record.Source)
+	}
+}
+
+// A run that ends leaves no decoder behind, and what it did not reach is not an error.
+func TestDocumentInterrupted(t *testing.T) {
+	noLeak(t)
+	long := numbered(t, t.TempDir(), "long.pdf", 300)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	emitted := 0
+	progress, err := documents(nil).Run(ctx, items(long, long), func(r Result) error {
+		if r.Err != nil || r.Item.Page != emitted+1 {
+			t.Errorf("result %d: %+v, %v", emitted, r.Item, r.Err)
+		}
+		if emitted++; emitted == 20 {
+			cancel()
+		}
+		return nil
+	})
+	if !errors.Is(err, context.Canceled) || emitted < 20 || progress.Failed > 0 || progress.Inputs != 301 {
+		t.Errorf("%d emitted, %+v, %v", emitted, progress, err)
+	}
+}
+
+func TestScale(t *testing.T) {
+	a4 := pdf.Page{Width: 595.276, Height: 841.89}
+	scan := a4
+	scan.Picture = [2]int{2480, 3508}
+	huge := pdf.Page{Width: 14400, Height: 14400, Picture: [2]int{60000, 60000}}
+	strip := pdf.Page{Width: 3, Height: 14400}
+	for _, c := range []struct {
+		page        pdf.Page
+		budget, dpi int
+		want        scale
+	}{
+		{a4, 1120, 0, scale{1356, 1918, 164, 1120}},
+		{a4, 280, 0, scale{678, 959, 82, 280}},
+		{a4, 0, 0, scale{1356, 1918, 164, 1120}},
+		{a4, 280, 200, scale{1654, 2339, 200, 280}},
+		{scan, 280, 0, scale{2480, 3508, scan.DPI(2480, 3508), 280}},
+		{scan, 0, 0, scale{2480, 3508, scan.DPI(2480, 3508), 0}}, // as a picture
+		{scan, 0, 100, scale{827, 1169, 100, 0}},
+		{huge, 70, 0, scale{401, 401, huge.Fit(70*48*48, 300), 70}},
+		{pdf.Page{Width: 72, Height: 36}, 1120, 0, scale{300, 150, 300, 1120}}, // no finer than that
+		{strip, 70, 0, scale{6, 27000, 135, 70}},
+	} {
+		r := &run{Pipeline: documents(nil)}
+		w := &work{options: job.Options{DPI: c.dpi}, plan: job.Plan{Budget: c.budget}}
+		if got := r.scale(c.page, w); got != c.want {
+			t.Errorf("%+v in %d tokens at %d dpi: %+v, want %+v", c.page, c.budget, c.dpi, got, c.want)
+		}
+	}
+}
+
+func TestPages(t *testing.T) {
+	for s, want := range map[string][]int{
+		"1": {1}, "2-4": {2, 3, 4}, "4,2": {2, 4}, "1-2,2-3": {1, 2, 3}, "5-": {5, 6}, "6-99": {6}, "7": nil, " 3 , 1": {1, 3},
+		"2-9223372036854775807": {2, 3, 4, 5, 6},
+	} {
+		p, err := ParsePages(s)
+		if err != nil || !slices.Equal(p.of(6), want) {
+			t.Errorf("%q: %v, %v, want %v", s, p.of(6), err, want)
+		}
+	}
+	for _, s := range []string{"", ",", "0", "0-3", "-3", "3-1", "a", "1-2-3", "1;2", "99999999999999999999"} {
+		if p, err := ParsePages(s); err == nil {
+			t.Errorf("%q: %v", s, p)
+		}
+	}
+	if got := Pages(nil).of(3); !slices.Equal(got, []int{1, 2, 3}) {
+		t.Errorf("all: %v", got)
+	}
+}
