@@ -287,6 +287,9 @@ func (d *Document) start(ctx context.Context) error {
 		p.Close()
 		return err
 	}
-	d.pages, d.decoder, d.served, d.last = i.Pages, p, 0, 0
+	if d.pages == 0 { // in Open; from then on it is read by all
+		d.pages = i.Pages
+	}
+	d.decoder, d.served, d.last = p, 0, 0
 	return nil
 }

@@ -7,10 +7,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"facet/fixtures"
 	"facet/vision"
@@ -264,4 +266,79 @@ func TestNoDocument(t *testing.T) {
 	if !errors.As(err, &format) || !strings.Contains(err.Error(), "no pages") {
 		t.Errorf("none.pdf: %v", err)
 	}
+}
+
+// Documents with a few bytes changed give pages, or one error that names the file; the decoder's crash would be one, too.
+func TestMutants(t *testing.T) {
+	n := 20
+	if os.Getenv("FACET_FULL") != "" {
+		n = 1000
+	}
+	o := options()
+	o.Limits.Stall = 20 * time.Second
+	names := []string{"two.pdf", "turned.pdf", "boxes.pdf", "pages.pdf", "form.pdf", "locked.pdf"}
+	o.Password = "open sesame"
+	r := rand.New(rand.NewPCG(5, 6))
+	came := map[string]int{}
+	for i := range n {
+		name := names[i%len(names)]
+		data, err := os.ReadFile(fixtures.Path("pdf/" + name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 1 + r.IntN(8) {
+			data[r.IntN(len(data))] = byte(r.Uint32())
+		}
+		if r.IntN(4) == 0 {
+			data = data[:r.IntN(len(data))+1]
+		}
+		path := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		err = readAll(t.Context(), path, o)
+		var (
+			died        pdf.DecoderError
+			format      vision.FormatError
+			unsupported vision.UnsupportedError
+		)
+		switch {
+		case err == nil:
+			came["pages"]++
+		case errors.As(err, &died):
+			came["died"]++
+			t.Logf("mutant %d of %s: %v", i, name, err)
+		case errors.As(err, &format), errors.As(err, &unsupported):
+			came["refused"]++
+		default:
+			t.Errorf("mutant %d of %s: %v", i, name, err)
+		}
+		if err != nil && !strings.Contains(err.Error(), path) {
+			t.Errorf("mutant %d: %v", i, err)
+		}
+	}
+	t.Log(came)
+}
+
+// readAll draws every page of a document, as far as there are few, and returns the first error.
+func readAll(ctx context.Context, path string, o pdf.Options) error {
+	d, err := pdf.Open(ctx, path, o)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	for n := range min(d.Pages(), 10) {
+		page, err := d.Page(ctx, n+1)
+		if err != nil {
+			return err
+		}
+		w, h := page.At(page.Fit(100_000, 100))
+		if int64(w)*int64(h) > 1_000_000 { // a page of a point by a mile
+			continue
+		}
+		if _, err := d.Render(ctx, n+1, w, h); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -23,10 +23,6 @@ import (
 	"facet/vision/pdf"
 )
 
-// codeSpace is what the process takes beside the renderer's memory, in bytes: the runtime, the compiled code, pixels on their
-// way out.
-const codeSpace = 512 << 20
-
 // Main is a decoder: args are what stands behind the hidden command, descriptor 3 is the document, requests come from in and
 // answers go to out. It returns the exit status, and the caller ends the process with it.
 func Main(args []string, in, out, errs *os.File) int {
