@@ -2,7 +2,7 @@
 //
 //	Open          document.go   a child process opens the document: how many pages
 //	 Page         document.go   a page's size in points, and that of the picture that fills it
-//	 Page.Scale   page.go       pixels for a resolution, for the picture, or for a budget
+//	 Page.At, Fit page.go       pixels for a resolution; the resolution that a number of pixels allows
 //	 Render       document.go   the page as upright RGB, what its CropBox shows
 //
 // Nothing of a document is read in this process. The program that runs it starts itself once more, with the hidden command
