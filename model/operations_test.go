@@ -35,6 +35,16 @@ func TestPromptOperations(t *testing.T) {
 			t.Errorf("%d tokens: %g and %g, want %g and %g", n, products, attention, p, a)
 		}
 	}
+	// Of a picture, the same by hand.
+	v := m.config.VisionConfig
+	patches := 18
+	q, kv := v.NumAttentionHeads*v.HeadDim, v.NumKeyValueHeads*v.HeadDim
+	layer := v.HiddenSize*(2*q+2*kv) + 3*v.HiddenSize*v.IntermediateSize
+	wantProducts := 2 * (patches*(3*16*16*v.HiddenSize+v.NumHiddenLayers*layer) + patches/9*v.HiddenSize*c.HiddenSize)
+	wantAttention := 4 * patches * patches * q * v.NumHiddenLayers
+	if p, a := m.imageOperations(patches); p != float64(wantProducts) || a != float64(wantAttention) {
+		t.Errorf("a picture: %g and %g, want %d and %d", p, a, wantProducts, wantAttention)
+	}
 	l := Limits{Float32: 1, BFloat16: 2, Int8: 4}
 	products, attention := m.promptOperations(7)
 	if got := m.PromptLimit(l, 7); got != products+attention {

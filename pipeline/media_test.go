@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -373,6 +374,22 @@ func TestCaptionFilm(t *testing.T) {
 	if err := results[1].Err; err == nil || !strings.Contains(err.Error(), "no pictures") {
 		t.Errorf("a sound file: %v", err)
 	}
+
+	p.Options.WithSpeech = true
+	results, progress := collect(t, p, items(fixtures.Path("video/count.mp4")))
+	if rec = results[0].Record; rec == nil {
+		t.Fatal(results[0].Err)
+	}
+	if rec.Scenes[0].Speech+rec.Scenes[1].Speech != "Beep." || len(rec.Segments) != 1 {
+		t.Errorf("said in %+v, %+v", rec.Scenes, rec.Segments)
+	}
+	h := rec.Effective.Heard
+	if h.Pieces != 1 || h.AudioTokens != 5 || h.SampleRate != 16000 || h.AudioTrack != 1 || math.Abs(h.AudioSeconds-2) > 0.1 || math.Abs(h.HeardSeconds-0.25) > 0.1 {
+		t.Errorf("heard %+v", h)
+	}
+	if progress.SoftTokens != 15 {
+		t.Errorf("%d soft tokens in all", progress.SoftTokens)
+	}
 }
 
 // A film whose summary cannot be made is not lost.
@@ -452,6 +469,55 @@ func TestOCROfOtherMedia(t *testing.T) {
 	for i, want := range []string{"video/mpeg: a video has nothing to ocr: facet caption takes it", "audio/flac: sound has nothing to ocr: facet transcribe takes it"} {
 		if err := results[i].Err; err == nil || err.Error() != want {
 			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+}
+
+// tones is decoded sound in two channels: sample n is n + 1 in the first and its negative in the second.
+type tones struct {
+	start float64
+	n     int // samples read
+}
+
+func (s *tones) Rate() int          { return 100 }
+func (s *tones) Channels() int      { return 2 }
+func (s *tones) Start() float64     { return s.start }
+func (s *tones) Warnings() []string { return nil }
+
+func (s *tones) Read(dst []float32) (n int, err error) {
+	for ; n+2 <= min(len(dst), 14) && s.n < 100; n += 2 { // few at a time
+		s.n++
+		dst[n], dst[n+1] = float32(s.n), -float32(s.n)
+	}
+	if n == 0 {
+		return 0, io.EOF
+	}
+	return n, nil
+}
+
+// A track that begins after the clock does has silence before it, and of one that begins before it what is too early is left
+// out: a count of samples is a time on the clock.
+func TestTrackOnTheClock(t *testing.T) {
+	for start, want := range map[float64]int{0: 0, 0.5: 50, 0.004: 0, -0.25: -25, -3: -100} {
+		s := newTrack(&tones{start: start})
+		var got []float32
+		for buffer := make([]float32, 30); ; {
+			n, err := s.Read(buffer)
+			got = append(got, buffer[:n]...)
+			if err == io.EOF {
+				break
+			} else if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if s.Position() != int64(100+want) || len(got) != 2*(100+want) {
+			t.Errorf("begun at %v s: %d samples at position %d, want %d", start, len(got)/2, s.Position(), 100+want)
+			continue
+		}
+		for i := 0; i < len(got); i += 2 {
+			if n := float32(max(0, i/2-want+1)); got[i] != n || got[i+1] != -n {
+				t.Fatalf("begun at %v s: sample %d is %v and %v, want %v and its negative", start, i/2, got[i], got[i+1], n)
+			}
 		}
 	}
 }

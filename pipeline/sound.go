@@ -89,15 +89,24 @@ func Unnamed(err error, path string) error {
 // track is a sound track of a container as an audio.Stream: what a clip's clock has before
 // the track begins is silence, and what a track has before the clock begins is left out.
 type track struct {
-	s        *video.Sound
+	s        decoded
 	silence  int64 // samples of each channel still to come before the track's
 	skip     int64 // samples of each channel to leave out
 	position int64
 }
 
-func newTrack(s *video.Sound) *track {
+// decoded is a video.Sound.
+type decoded interface {
+	Rate() int
+	Channels() int
+	Start() float64
+	Read(dst []float32) (int, error)
+	Warnings() []string
+}
+
+func newTrack(s decoded) *track {
 	t := &track{s: s}
-	if first := int64(s.Start()*float64(s.Rate()) + 0.5); first >= 0 {
+	if first := int64(math.Round(s.Start() * float64(s.Rate()))); first >= 0 {
 		t.silence = first
 	} else {
 		t.skip = -first

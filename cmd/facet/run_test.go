@@ -26,6 +26,18 @@ func TestRunPanics(t *testing.T) {
 	t.Errorf("status %d", status)
 }
 
+// The first run of what bench measures warms up and does not count.
+func TestBenchMedian(t *testing.T) {
+	c, runs := benchCommand{Rounds: 3}, 0
+	got, err := c.median(func() (float64, error) {
+		runs++
+		return []float64{100, 3, 1, 2}[runs-1], nil
+	})
+	if got != 2 || err != nil || runs != 4 {
+		t.Errorf("%v, %v after %d runs", got, err, runs)
+	}
+}
+
 // A command whose output cannot be written failed, also when it does not look at each write.
 func TestRunFullDisk(t *testing.T) {
 	t.Setenv("FACET_MODEL", fixtures.Path("nano"))
