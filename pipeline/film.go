@@ -83,12 +83,13 @@ func (r *run) watch(ctx context.Context, w *work, item Item, send sender) (last 
 			return nil, Unnamed(err, item.Path)
 		}
 	}
-	watched := &job.Watched{VideoSeconds: milli(index.Duration()), VideoTrack: number + 1}
+	watched := &job.Watched{VideoSeconds: job.Seconds(index.Duration()), VideoTrack: number + 1}
 	w.record.Effective.Watched = watched
+	var total *job.Heard
 	if speech {
-		w.record.Effective.Heard = new(job.Heard)
+		total = new(job.Heard)
+		w.record.Effective.Heard = total
 	}
-	total := w.record.Effective // of which the model's side counts tokens from the first part on
 	var seen *job.Seen
 	frames := 0
 	var broken string
@@ -129,10 +130,10 @@ func (r *run) watch(ctx context.Context, w *work, item Item, send sender) (last 
 	if broken != "" {
 		warnings = append(warnings, broken)
 	}
-	var heard job.Heard
+	var sound heard
 	if speech {
-		more, err := r.speech(ctx, w, item, &heard, send)
-		if err != nil {
+		var more []string
+		if sound, more, err = r.speech(ctx, w, item, send); err != nil {
 			return nil, err
 		}
 		warnings = append(warnings, more...)
@@ -143,25 +144,22 @@ func (r *run) watch(ctx context.Context, w *work, item Item, send sender) (last 
 		watched.Frames = frames
 		record.Effective.Seen = seen
 		if speech {
-			heard.AudioTokens = total.AudioTokens
-			heard.AudioSeconds, heard.HeardSeconds = milli(heard.AudioSeconds), milli(heard.HeardSeconds)
-			*total.Heard = heard
+			sound.tell(total)
 		}
 		record.Warnings = append(record.Warnings, warnings...)
 	}}, nil
 }
 
 // speech sends the pieces of a film's sound, with the question of the job that transcribes.
-func (r *run) speech(ctx context.Context, w *work, item Item, h *job.Heard, send sender) ([]string, error) {
+func (r *run) speech(ctx context.Context, w *work, item Item, send sender) (heard, []string, error) {
 	rec, err := OpenSound(ctx, item.Path, 0, r.Video)
 	if err != nil {
-		return nil, err
+		return heard{}, nil, err
 	}
 	defer rec.Close()
-	*h = job.Heard{SampleRate: rec.Info().SampleRate, Channels: rec.Info().Channels, AudioTrack: rec.Track}
 	plan, err := job.Transcribe.Plan(job.Options{Language: w.options.Language, Listening: w.options.Listening}, r.checkpoint, job.Sound)
 	if err != nil {
-		return nil, err
+		return heard{}, nil, err
 	}
-	return r.pieces(w, rec, audio.Subtitles(), plan.Prompt, h, send)
+	return r.pieces(w, rec, audio.Subtitles(), plan.Prompt, send)
 }

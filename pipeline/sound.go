@@ -152,19 +152,18 @@ func (r *run) listen(ctx context.Context, w *work, item Item, send sender) (last
 		return nil, err
 	}
 	defer rec.Close()
-	h := &job.Heard{SampleRate: rec.Info().SampleRate, Channels: rec.Info().Channels, AudioTrack: rec.Track}
-	w.record.Effective.Heard = h
-	var heard job.Heard // what is known at the end; w belongs to others once a part is sent
+	total := new(job.Heard)
+	w.record.Effective.Heard = total
 	cut := audio.Segments(time.Duration(cmp.Or(o.Segment, longestPiece)) * time.Second)
 	if o.Subtitles {
 		cut = audio.Subtitles()
 	}
-	warnings, err := r.pieces(w, rec, cut, w.plan.Prompt, &heard, send)
+	heard, warnings, err := r.pieces(w, rec, cut, w.plan.Prompt, send)
 	if err != nil {
 		return nil, err
 	}
 	return &part{last: true, finish: func(record *job.Record) {
-		h.AudioSeconds, h.HeardSeconds, h.Pieces = milli(heard.AudioSeconds), milli(heard.HeardSeconds), heard.Pieces
+		heard.tell(total)
 		record.Warnings = append(record.Warnings, warnings...)
 	}}, nil
 }
@@ -172,29 +171,38 @@ func (r *run) listen(ctx context.Context, w *work, item Item, send sender) (last
 // longestPiece is what Gemma 4 hears at once, in seconds.
 const longestPiece = 30
 
-// milli rounds seconds to a millisecond.
-func milli(s float64) float64 { return math.Round(s*1000) / 1000 }
-
 // errStopped says that no more parts are wanted.
 var errStopped = errors.New("stopped")
 
-// pieces sends a part for each piece of a recording and counts them in h. A recording that
-// breaks off after some of them is a warning: what was heard is worth keeping.
-func (r *run) pieces(w *work, rec *Recording, cut audio.Cut, prompt string, h *job.Heard, send sender) (warnings []string, err error) {
+// heard is what is known of a recording at its end. A record is told of it then: it belongs
+// to the model's goroutine, which counts the soft tokens, once a part is sent.
+type heard job.Heard
+
+func (h heard) tell(total *job.Heard) {
+	h.AudioTokens = total.AudioTokens
+	h.AudioSeconds, h.HeardSeconds = job.Seconds(h.AudioSeconds), job.Seconds(h.HeardSeconds)
+	*total = job.Heard(h)
+}
+
+// pieces sends a part for each piece of a recording. One that breaks off after some of them
+// is a warning: what was heard is worth keeping.
+func (r *run) pieces(w *work, rec *Recording, cut audio.Cut, prompt string, send sender) (h heard, warnings []string, err error) {
 	channels, err := audio.ParseChannels(cmp.Or(w.options.Channels, "mix"))
 	if err != nil {
-		return nil, err
+		return h, nil, err
 	}
+	info := rec.Info()
+	h = heard{SampleRate: info.SampleRate, Channels: info.Channels, AudioTrack: rec.Track}
 	track := 0
 	if rec.Tracks > 1 {
 		track = rec.Track
 	}
 	extractor := audio.NewExtractor(*r.specs.audio)
-	clock := func() float64 { return float64(rec.Position()) / float64(rec.Info().SampleRate) }
+	clock := func() float64 { return float64(rec.Position()) / float64(info.SampleRate) }
 	for piece, err := range audio.Pieces(rec, r.specs.audio.SampleRate, channels, cut) {
 		if err != nil {
 			if h.Pieces == 0 {
-				return nil, Unnamed(err, w.record.Source.Path)
+				return h, nil, Unnamed(err, w.record.Source.Path)
 			}
 			warnings = append(warnings, fmt.Sprintf("the recording breaks off at %s: %v", job.Clock(clock()), Unnamed(err, w.record.Source.Path)))
 			break
@@ -205,7 +213,7 @@ func (r *run) pieces(w *work, rec *Recording, cut audio.Cut, prompt string, h *j
 			q := r.questionOf(w, job.AskLanguage)
 			q.textFirst, q.sound = true, []*audio.Features{features}
 			if !send(&part{question: q, reply: job.Reply{Medium: job.Sound, Detects: true}}) {
-				return nil, errStopped
+				return h, nil, errStopped
 			}
 		}
 		h.Pieces++
@@ -217,9 +225,9 @@ func (r *run) pieces(w *work, rec *Recording, cut audio.Cut, prompt string, h *j
 			Track: track, Pauses: piece.Pauses, Subtitles: w.options.Subtitles,
 			Language: w.options.Language, Translate: w.options.Translate,
 		}}) {
-			return nil, errStopped
+			return h, nil, errStopped
 		}
 	}
 	h.AudioSeconds = clock()
-	return append(warnings, rec.Warnings()...), nil
+	return h, append(warnings, rec.Warnings()...), nil
 }

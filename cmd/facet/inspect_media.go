@@ -77,7 +77,7 @@ func (c *inspectAudio) Run(ctx context.Context, s *streams) error {
 			return fmt.Errorf("%s: %w", c.File, pipeline.Unnamed(err, c.File))
 		}
 		soft := gemma4Sound.SoftTokens(len(p.PCM))
-		r.Pieces = append(r.Pieces, audioPiece{round(p.Heard.Start), round(p.Heard.End), p.Channel, soft, p.Severed})
+		r.Pieces = append(r.Pieces, audioPiece{job.Seconds(p.Heard.Start), job.Seconds(p.Heard.End), p.Channel, soft, p.Severed})
 		r.SoftTokens += soft
 		r.Heard += p.Heard.End - p.Heard.Start
 		if c.Out != "" && len(rows) < mostMelRows {
@@ -87,7 +87,7 @@ func (c *inspectAudio) Run(ctx context.Context, s *streams) error {
 			}
 		}
 	}
-	r.Seconds, r.Heard = round(float64(rec.Position())/float64(info.SampleRate)), round(r.Heard)
+	r.Seconds, r.Heard = job.Seconds(float64(rec.Position())/float64(info.SampleRate)), job.Seconds(r.Heard)
 	r.Warnings = append(r.Warnings, rec.Warnings()...)
 	if c.Out != "" {
 		if err := writePNG(c.Out, melPicture(rows)); err != nil {
@@ -114,8 +114,6 @@ func (c *inspectAudio) Run(ctx context.Context, s *streams) error {
 	}
 	return nil
 }
-
-func round(seconds float64) float64 { return math.Round(seconds*1000) / 1000 }
 
 const (
 	// melColumns is how many mel frames stand beside each other: 12 s.
@@ -257,12 +255,12 @@ func (c *inspectVideo) frames(ctx context.Context, clip *video.Clip, r *videoRep
 			return err
 		}
 	}
-	r.Track, r.Seconds, r.Stored = track+1, round(index.Duration()), len(index.Ticks)
+	r.Track, r.Seconds, r.Stored = track+1, job.Seconds(index.Duration()), len(index.Ticks)
 	var ticks []int64
 	for _, w := range index.Windows(plan) {
-		scene := videoScene{Start: round(index.Seconds(w.Start)), End: round(index.Seconds(w.End))}
+		scene := videoScene{Start: job.Seconds(index.Seconds(w.Start)), End: job.Seconds(index.Seconds(w.End))}
 		for _, tick := range index.TicksOf(w.Frames) {
-			scene.Frames = append(scene.Frames, round(index.Seconds(tick)))
+			scene.Frames = append(scene.Frames, job.Seconds(index.Seconds(tick)))
 			ticks = append(ticks, tick)
 		}
 		r.Scenes = append(r.Scenes, scene)

@@ -119,7 +119,7 @@ func (r Reply) caption(w *warnings, what string) string {
 
 // readScene reads the reply about some seconds of a film: an object as asked for, or prose.
 func readScene(r Reply, w *warnings) Scene {
-	s := Scene{Start: seconds(r.Start), End: seconds(r.End)}
+	s := Scene{Start: Seconds(r.Start), End: Seconds(r.End)}
 	reply, asked := r.text(), false
 	if i := strings.IndexByte(reply, '{'); i >= 0 {
 		p := looseParser{s: reply, at: i}

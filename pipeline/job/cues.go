@@ -42,15 +42,15 @@ func Cues(segments []Segment) []Cue {
 	slices.SortStableFunc(out, func(a, b Cue) int { return cmp.Compare(a.Start, b.Start) })
 	for i := range out {
 		c := &out[i]
-		c.End = seconds(max(min(c.End, c.Start+cueSeconds), c.Start+leastCue))
+		c.End = Seconds(max(min(c.End, c.Start+cueSeconds), c.Start+leastCue))
 		if i == 0 || out[i-1].End <= c.Start {
 			continue
 		}
 		before := &out[i-1]
 		// Half of what both have, so that each can be read.
 		end := max(before.End, c.End)
-		before.End = seconds(max(min(before.End, (before.Start+end)/2), before.Start+leastCue))
-		c.Start, c.End = before.End, seconds(max(end, before.End+leastCue))
+		before.End = Seconds(max(min(before.End, (before.Start+end)/2), before.Start+leastCue))
+		c.Start, c.End = before.End, Seconds(max(end, before.End+leastCue))
 	}
 	return out
 }
@@ -65,7 +65,7 @@ func (s Segment) cues(pauses []audio.Span) []Cue {
 	piece := audio.Piece{Heard: audio.Span{Start: s.Start, End: s.End}, Pauses: pauses}
 	var out []Cue
 	for i, c := range piece.Cues(texts) {
-		out = append(out, Cue{seconds(c.Start), seconds(c.End), c.Text, chunks[i].lines, c.Estimated || s.Estimated})
+		out = append(out, Cue{Seconds(c.Start), Seconds(c.End), c.Text, chunks[i].lines, c.Estimated || s.Estimated})
 	}
 	return out
 }

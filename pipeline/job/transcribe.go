@@ -120,7 +120,7 @@ func readSegment(r Reply, w *warnings) (Segment, bool) {
 		text = cutRepeats(text)
 		w.warn("%s: the reply was cut at the token limit: the end is missing", r.when())
 	}
-	s := Segment{Start: seconds(r.Start), End: seconds(r.End), Channel: r.Channel, Track: r.Track}
+	s := Segment{Start: Seconds(r.Start), End: Seconds(r.End), Channel: r.Channel, Track: r.Track}
 	if r.Translate != "" {
 		text, s.Translation = translated(text, r.Translate)
 		if s.Translation == "" && strings.TrimSpace(text) != "" {
@@ -147,8 +147,8 @@ func Clock(s float64) string {
 	return fmt.Sprintf("%d:%02d", n/60, n%60)
 }
 
-// seconds rounds to a millisecond, which is what subtitles tell.
-func seconds(s float64) float64 { return math.Round(s*1000) / 1000 }
+// Seconds rounds a time to a millisecond, which is what subtitles tell.
+func Seconds(s float64) float64 { return math.Round(s*1000) / 1000 }
 
 // translated parts a reply to the question with a translation: the transcript, and what
 // follows "LANGUAGE:" at the start of a line.

@@ -150,9 +150,9 @@ func TestCues(t *testing.T) {
 				text = append(text, words[r.IntN(len(words))])
 			}
 			at += r.Float64() * 3
-			s := Segment{Start: seconds(at), Text: strings.Join(text, " ")}
+			s := Segment{Start: Seconds(at), Text: strings.Join(text, " ")}
 			at += 0.5 + r.Float64()*30
-			s.End = seconds(at)
+			s.End = Seconds(at)
 			segments = append(segments, s)
 		}
 		last := 0.0
@@ -196,8 +196,8 @@ func TestCuesOfChannelsDoNotOverlap(t *testing.T) {
 	for range 2000 {
 		var segments []Segment
 		for c := range 2 + r.IntN(95) {
-			start := seconds(r.Float64() * 10)
-			segments = append(segments, Segment{Start: start, End: start + seconds(r.Float64()*9), Text: "Yes.", Channel: c + 1})
+			start := Seconds(r.Float64() * 10)
+			segments = append(segments, Segment{Start: start, End: start + Seconds(r.Float64()*9), Text: "Yes.", Channel: c + 1})
 		}
 		cues := Cues(segments)
 		for i, c := range cues {
