@@ -25,6 +25,12 @@ type Spec struct {
 	MaxSamples   int     // what the model hears at once: audio_seq_length · audio_ms_per_token · SampleRate, 480,000 (30 s)
 }
 
+// Gemma4 is the Spec of E2B and E4B.
+var Gemma4 = Spec{
+	SampleRate: 16000, FrameLength: 320, HopLength: 160, FFTLength: 512, MelBins: 128, MaxFrequency: 8000,
+	MelFloor: 0.001, MaxSamples: 480000,
+}
+
 // padMultiple is what the reference pads the number of samples to (pad_to_multiple_of).
 const padMultiple = 128
 

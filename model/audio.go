@@ -1,6 +1,7 @@
 package model
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -20,30 +21,18 @@ func (m *Model) AudioSpec() (spec audio.Spec, ok bool) {
 // audioSpec returns the front end of sound, with the values of every released checkpoint
 // where the file says nothing, as one that was converted does not.
 func (c *Config) audioSpec() audio.Spec {
-	p := &c.Processor
-	f := p.FeatureExtractor
-	if f == nil {
-		f = &FeatureExtractor{
-			FeatureSize: melBins, SamplingRate: 16_000, FrameLength: 320, HopLength: 160, FFTLength: 512,
-			MaxFrequency: 8000, MelFloor: 1e-3,
+	p, s := &c.Processor, audio.Gemma4
+	if f := p.FeatureExtractor; f != nil {
+		s = audio.Spec{
+			SampleRate: f.SamplingRate, FrameLength: f.FrameLength, HopLength: f.HopLength, FFTLength: f.FFTLength,
+			MelBins: f.FeatureSize, MinFrequency: f.MinFrequency, MaxFrequency: f.MaxFrequency, MelFloor: f.MelFloor,
 		}
 	}
-	tokens, milliseconds := p.AudioSeqLength, p.AudioMsPerToken
-	if tokens == 0 {
-		tokens = 750
-	}
-	if milliseconds == 0 {
-		milliseconds = 40
-	}
-	most := tokens * milliseconds * f.SamplingRate / 1000
+	s.MaxSamples = cmp.Or(p.AudioSeqLength, 750) * cmp.Or(p.AudioMsPerToken, 40) * s.SampleRate / 1000
 	if c.AudioConfig.unified() {
-		return audio.Spec{SampleRate: f.SamplingRate, RawFrame: c.AudioConfig.AudioEmbedDim, MaxSamples: most}
+		return audio.Spec{SampleRate: s.SampleRate, RawFrame: c.AudioConfig.AudioEmbedDim, MaxSamples: s.MaxSamples}
 	}
-	return audio.Spec{
-		SampleRate: f.SamplingRate, FrameLength: f.FrameLength, HopLength: f.HopLength, FFTLength: f.FFTLength,
-		MelBins: f.FeatureSize, MinFrequency: f.MinFrequency, MaxFrequency: f.MaxFrequency, MelFloor: f.MelFloor,
-		MaxSamples: most,
-	}
+	return s
 }
 
 // soundEncoder turns what is heard of clips into soft tokens: an audio tower, or a 12B's

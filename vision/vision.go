@@ -43,6 +43,9 @@ type Spec struct {
 	PoolingKernelSize int // side of the square of patches that becomes one soft token: pooling_kernel_size, 3
 }
 
+// Gemma4 is the Spec of all sizes that have a vision tower.
+var Gemma4 = Spec{PatchSize: 16, PoolingKernelSize: 3}
+
 // cell returns the side in pixels of the square that becomes one soft token.
 func (s Spec) cell() int {
 	if s.PatchSize < 1 || s.PoolingKernelSize < 1 {

@@ -255,7 +255,7 @@ func (c *inspectImage) Run(s *streams) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", c.File, err)
 	}
-	spec := vision.Spec{PatchSize: 16, PoolingKernelSize: 3} // the same in all sizes of Gemma 4
+	spec := vision.Gemma4
 	w, h, err := spec.Size(img.Width, img.Height, c.Budget)
 	if err != nil {
 		return fmt.Errorf("%s: %w", c.File, err)

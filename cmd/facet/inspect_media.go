@@ -15,12 +15,6 @@ import (
 	"facet/vision"
 )
 
-// gemma4Sound is how E2B and E4B hear.
-var gemma4Sound = audio.Spec{
-	SampleRate: 16000, FrameLength: 320, HopLength: 160, FFTLength: 512, MelBins: 128, MaxFrequency: 8000,
-	MelFloor: 0.001, MaxSamples: 480000,
-}
-
 type inspectAudio struct {
 	File     string `arg:"" help:"Recording, or a video with sound."`
 	Channels string `help:"mix, split or the number of a channel, as facet transcribe takes it." default:"mix"`
@@ -70,13 +64,13 @@ func (c *inspectAudio) Run(ctx context.Context, s *streams) error {
 	defer rec.Close()
 	info := rec.Info()
 	r := audioReport{File: c.File, Codec: info.Codec, SampleRate: info.SampleRate, Channels: info.Channels, Track: rec.Track, Pieces: []audioPiece{}, Warnings: []string{}}
-	mels := audio.NewExtractor(gemma4Sound)
+	mels := audio.NewExtractor(audio.Gemma4)
 	var rows [][]float32
-	for p, err := range audio.Pieces(rec, gemma4Sound.SampleRate, channels, cut) {
+	for p, err := range audio.Pieces(rec, audio.Gemma4.SampleRate, channels, cut) {
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.File, pipeline.Unnamed(err, c.File))
 		}
-		soft := gemma4Sound.SoftTokens(len(p.PCM))
+		soft := audio.Gemma4.SoftTokens(len(p.PCM))
 		r.Pieces = append(r.Pieces, audioPiece{job.Seconds(p.Heard.Start), job.Seconds(p.Heard.End), p.Channel, soft, p.Severed})
 		r.SoftTokens += soft
 		r.Heard += p.Heard.End - p.Heard.Start
@@ -266,7 +260,7 @@ func (c *inspectVideo) frames(ctx context.Context, clip *video.Clip, r *videoRep
 		r.Scenes = append(r.Scenes, scene)
 	}
 	r.Frames = len(ticks)
-	spec := vision.Spec{PatchSize: 16, PoolingKernelSize: 3}
+	spec := vision.Gemma4
 	var sheet contactSheet
 	start := time.Now()
 	for frame, err := range clip.Frames(ctx, track, ticks) {
