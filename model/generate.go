@@ -214,8 +214,7 @@ func (b *Batch) run(segments []segment, owners []*generation) ([]chosen, error) 
 		}
 		if segments[n].wanted > 0 {
 			if c := &choices[n]; c.err == nil {
-				g.suppress(logits[row], m.ids.suppressed)
-				c.token.ID, c.token.LogProb, c.err = g.next(logits[row])
+				c.token.ID, c.token.LogProb, c.err = g.next(logits[row], segments[n].allowed, m.ids.suppressed)
 			}
 			row++
 		}
@@ -254,41 +253,32 @@ func (g *generation) allow(vocabulary int) ([]int32, error) {
 	return a, nil
 }
 
-// suppress takes the tokens that no reply has out of logits, of the allowed tokens or of all.
-func (g *generation) suppress(logits []float32, ids []int32) {
-	for _, id := range ids {
-		at, ok := int(id), true
-		if g.allowed != nil && len(g.allowed) == len(logits) {
-			at, ok = slices.BinarySearch(g.allowed, id)
-		}
-		if ok {
-			logits[at] = float32(math.Inf(-1))
+// next chooses a token by the logits of few allowed ones or, where few is nil, of the whole
+// vocabulary, of which Allow may have left many. No reply has suppressed ones.
+func (g *generation) next(logits []float32, few, suppressed []int32) (id int32, logProb float32, err error) {
+	none := float32(math.Inf(-1))
+	for _, id := range suppressed {
+		if few == nil {
+			logits[id] = none
+		} else if at, ok := slices.BinarySearch(few, id); ok {
+			logits[at] = none
 		}
 	}
-}
-
-// next chooses among the logits of the allowed tokens or, where those are more than few,
-// of all.
-func (g *generation) next(logits []float32) (id int32, logProb float32, err error) {
-	switch {
-	case g.allowed == nil:
-		return g.sampler.next(logits)
-	case len(g.allowed) != len(logits):
+	if few == nil && g.allowed != nil {
 		next := 0
 		for i := range logits {
 			if next < len(g.allowed) && int(g.allowed[next]) == i {
 				next++
 			} else {
-				logits[i] = float32(math.Inf(-1))
+				logits[i] = none
 			}
 		}
-		return g.sampler.next(logits)
 	}
-	i, logProb, err := g.sampler.next(logits)
-	if err != nil {
-		return 0, 0, err
+	id, logProb, err = g.sampler.next(logits)
+	if err == nil && few != nil {
+		id = few[id]
 	}
-	return g.allowed[i], logProb, nil
+	return id, logProb, err
 }
 
 // plan cuts the next pass: one step of every reply under way, so that none waits, then
