@@ -93,6 +93,7 @@ func (d *document) release() {
 type entry struct {
 	index int
 	item  Item
+	head  []byte    // of its file; nil if that could not be read
 	doc   *document // of a page, with the entry as its user
 	err   error     // why it cannot be prepared
 }
@@ -120,8 +121,9 @@ func (r *run) list(ctx context.Context, to chan<- entry) {
 		return false
 	}
 	for _, item := range r.items {
-		if !r.isDocument(item) {
-			if !give(entry{item: item}) {
+		head, _ := readHead(item.Path) // an error is told when the item is prepared
+		if !r.isDocument(item, head) {
+			if !give(entry{item: item, head: head}) {
 				return
 			}
 			continue
@@ -164,14 +166,11 @@ func (r *run) list(ctx context.Context, to chan<- entry) {
 	}
 }
 
-// isDocument reports whether an item is, or is called, a document that this job reads.
-func (r *run) isDocument(item Item) bool {
-	if !slices.Contains(r.Job.Media, job.Image) || item.Job != "" && item.Job != r.Job.Name {
+// isDocument reports whether an item is, or is called, a document that this job reads. head
+// is nil if its file cannot be read.
+func (r *run) isDocument(item Item, head []byte) bool {
+	if head == nil || !slices.Contains(r.Job.Media, job.Image) || item.Job != "" && item.Job != r.Job.Name {
 		return false
-	}
-	head, err := readHead(item.Path)
-	if err != nil {
-		return false // which is told when it is prepared
 	}
 	kind := vision.Sniff(head)
 	return kind == documentType || kind == "" && strings.EqualFold(filepath.Ext(item.Path), ".pdf")

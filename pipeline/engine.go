@@ -1,7 +1,7 @@
 package pipeline
 
 import (
-	"fmt"
+	"errors"
 	"math"
 	"time"
 
@@ -180,7 +180,7 @@ func said(events []chat.Event) string {
 	return text
 }
 
-// Specs are what a checkpoint sees and hears; nil where it does not.
+// specs are what a checkpoint sees and hears; nil where it does not.
 type specs struct {
 	vision      *vision.Spec
 	audio       *audio.Spec
@@ -203,11 +203,11 @@ func specsOf(m *model.Model) specs {
 func (s specs) takes(m job.Medium) error {
 	switch {
 	case m == job.Image && s.vision == nil:
-		return fmt.Errorf("this checkpoint takes no images")
+		return errors.New("this checkpoint takes no images")
 	case m == job.Film && s.vision == nil:
-		return fmt.Errorf("this checkpoint takes no videos")
+		return errors.New("this checkpoint takes no videos")
 	case m == job.Sound && s.audio == nil:
-		return fmt.Errorf("this checkpoint takes no sound")
+		return errors.New("this checkpoint takes no sound")
 	}
 	return nil
 }

@@ -13,10 +13,9 @@ import (
 	"facet/vision"
 )
 
-// What a scene is where the user says nothing: Gemma 4 was trained with 32 frames.
 const (
-	sceneWindow = 30.0 // seconds
-	sceneFrames = 32
+	// sceneWindow is the longest scene where the user says nothing, in seconds.
+	sceneWindow = 30.0
 	// leastScene is the shortest scene that is asked about by itself.
 	leastScene = time.Second / 2
 )
@@ -31,13 +30,13 @@ const (
 // holds them, or else what the model was trained with, or what it holds.
 func (s specs) sceneFrames(asked, budget int) (int, error) {
 	if s.context == 0 {
-		return cmp.Or(asked, sceneFrames), nil
+		return cmp.Or(asked, video.ReferenceFrames), nil
 	}
 	most := (s.context - otherTokens) / (budget + stampTokens)
 	if most < max(1, asked) {
 		return 0, fmt.Errorf("%d frames of %d soft tokens are more than the checkpoint's context of %d holds: ask for fewer frames, or a smaller budget", max(1, asked), budget, s.context)
 	}
-	return cmp.Or(asked, min(sceneFrames, most)), nil
+	return cmp.Or(asked, min(video.ReferenceFrames, most)), nil
 }
 
 // watch sends a part for each scene of a film and, where its speech is wanted, for each

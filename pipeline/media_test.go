@@ -66,8 +66,8 @@ func scripted(j job.Job, o job.Options, s *script) *Pipeline {
 	return &Pipeline{
 		Settings: Settings{Job: j, Options: o, Batch: 3, Decode: vision.DecodeOptions{Limits: vision.DefaultLimits}},
 		specs: specs{
-			vision:      &vision.Spec{PatchSize: 16, PoolingKernelSize: 3},
-			audio:       &audio.Spec{SampleRate: 16000, FrameLength: 320, HopLength: 160, FFTLength: 512, MelBins: 128, MaxFrequency: 8000, MelFloor: 0.001, MaxSamples: 480000},
+			vision:      &vision.Gemma4,
+			audio:       &audio.Gemma4,
 			videoBudget: 70,
 		},
 		modelName: "script", newEngine: func() engine { return s },

@@ -58,16 +58,17 @@ func (r *run) parts(ctx context.Context, w *work, e entry, send sender) error {
 		return errors.New("only PDF documents have pages here")
 	}
 	kind, mediaType := job.Image, documentType
+	var err error
 	if e.doc == nil {
-		head, err := readHead(item.Path)
-		if err != nil {
-			return err
+		if e.head == nil { // it could not be read: here is where that is told
+			if e.head, err = readHead(item.Path); err != nil {
+				return err
+			}
 		}
-		if kind, mediaType, err = r.medium(head); err != nil {
+		if kind, mediaType, err = r.medium(e.head); err != nil {
 			return err
 		}
 	}
-	var err error
 	if w.plan, err = r.Job.Plan(w.options, r.checkpoint, kind); err != nil {
 		return err
 	}
@@ -138,12 +139,19 @@ func readHead(path string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	head := make([]byte, 512)
-	n, err := io.ReadFull(f, head)
-	switch {
-	case n == 0 && errors.Is(err, io.EOF):
+	head, err := headOf(f)
+	if err == nil && len(head) == 0 {
 		return nil, errors.New("the file is empty")
-	case err != nil && !errors.Is(err, io.ErrUnexpectedEOF):
+	}
+	return head, err
+}
+
+// headOf returns the bytes of a file that tell what it is, or all if it has fewer. It moves
+// nothing.
+func headOf(f io.ReaderAt) ([]byte, error) {
+	head := make([]byte, 512)
+	n, err := f.ReadAt(head, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, bare(err)
 	}
 	return head[:n], nil

@@ -1,12 +1,10 @@
 package pipeline
 
 import (
-	"bufio"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"strings"
 	"time"
@@ -42,10 +40,10 @@ func OpenSound(ctx context.Context, path string, track int, o video.Options) (*R
 	if err != nil {
 		return nil, err
 	}
-	head, err := bufio.NewReader(io.NewSectionReader(f, 0, sniffed)).Peek(sniffed)
-	if err != nil && !errors.Is(err, io.EOF) {
+	head, err := headOf(f)
+	if err != nil {
 		f.Close()
-		return nil, bare(err)
+		return nil, err
 	}
 	if audio.Sniff(head) == "audio/wav" {
 		if track > 1 {
@@ -70,9 +68,6 @@ func OpenSound(ctx context.Context, path string, track int, o video.Options) (*R
 	number, of := s.Track()
 	return &Recording{audio.Watch(newTrack(s)), number + 1, of, ctx, s.Close}, nil
 }
-
-// sniffed is how many bytes of a file tell what it is.
-const sniffed = 64
 
 // Unnamed takes the path out of an error's text, for a caller that names it.
 func Unnamed(err error, path string) error {

@@ -150,14 +150,13 @@ func (s *Sources) wants(path string, info fs.FileInfo) bool {
 		return true
 	}
 	defer f.Close()
-	head := make([]byte, 512)
-	n, err := io.ReadFull(f, head)
-	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+	head, err := headOf(f)
+	if err != nil {
 		return true
 	}
-	sound := audio.Sniff(head[:n])
+	sound := audio.Sniff(head)
 	for _, m := range s.media {
-		if m == job.Image && vision.Sniff(head[:n]) != "" || m == job.Sound && sound != "" || m == job.Film && strings.HasPrefix(sound, "video/") {
+		if m == job.Image && vision.Sniff(head) != "" || m == job.Sound && sound != "" || m == job.Film && strings.HasPrefix(sound, "video/") {
 			return true
 		}
 	}

@@ -8,6 +8,10 @@ import (
 	"time"
 )
 
+// ReferenceFrames is how many frames of a film the reference shows a model where nobody says otherwise (num_frames
+// of its processor), and what Gemma 4 was trained with.
+const ReferenceFrames = 32
+
 // Sample returns which n of so many frames the reference shows a model: frame ⌊j · frames / n⌋ for j from 0, the first of
 // each of n equal parts (transformers, video_processing_utils.py, sample_frames). If there are fewer than n, which the
 // reference refuses, it returns all. It panics if n is below 1.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -38,11 +39,8 @@ func nameOf(kind chat.PartKind) string {
 	return kind.String()
 }
 
-const (
-	// videoFrames is how many frames of a video the reference takes.
-	videoFrames = 32
-	mostFrames  = 4096
-)
+// mostFrames is the most that are taken of a video.
+const mostFrames = 4096
 
 // mediaLoader reads and encodes the media of a prompt.
 type mediaLoader struct {
@@ -55,15 +53,11 @@ type mediaLoader struct {
 
 // load takes in one file, or a data URL. Nothing is fetched from the network.
 func (l *mediaLoader) load(kind chat.PartKind, source string) error {
-	path, done, err := localFile(source)
+	path, name, done, err := localFile(source)
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", name, err)
 	}
 	defer done()
-	name := source
-	if strings.HasPrefix(source, "data:") {
-		name = "a data URL in the conversation"
-	}
 	switch kind {
 	case chat.PartImage:
 		err = l.image(path)
@@ -78,34 +72,38 @@ func (l *mediaLoader) load(kind chat.PartKind, source string) error {
 	return nil
 }
 
-// localFile is the path of a file that a source names. What a data URL holds is a temporary
-// file, which done takes away.
-func localFile(source string) (path string, done func(), err error) {
+// localFile is the path of a file that a source names, and what people call it. What a data
+// URL holds is a temporary file, which done takes away. Errors do not say the name.
+func localFile(source string) (path, name string, done func(), err error) {
 	done = func() {}
 	if rest, ok := strings.CutPrefix(source, "data:"); ok {
-		const name = "a data URL in the conversation"
+		name = "a data URL in the conversation"
 		head, body, ok := strings.Cut(rest, ",")
 		if !ok || !strings.HasSuffix(head, ";base64") {
-			return "", done, fmt.Errorf("%s: not in base64", name)
+			return "", name, done, errors.New("not in base64")
 		}
 		data, err := base64.StdEncoding.DecodeString(body)
 		if err != nil {
-			return "", done, fmt.Errorf("%s: %w", name, err)
+			return "", name, done, err
 		}
 		dir, err := os.MkdirTemp("", "facet")
 		if err != nil {
-			return "", done, err
+			return "", name, done, err
 		}
 		path = filepath.Join(dir, "data")
-		return path, func() { os.RemoveAll(dir) }, os.WriteFile(path, data, 0o600)
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			os.RemoveAll(dir)
+			return "", name, done, err
+		}
+		return path, name, func() { os.RemoveAll(dir) }, nil
 	}
 	if path, ok := strings.CutPrefix(source, "file://"); ok {
-		return path, done, nil
+		return path, source, done, nil
 	}
 	if scheme, _, ok := strings.Cut(source, "://"); ok {
-		return "", done, fmt.Errorf("%s: %s addresses are not fetched: give a file", source, scheme)
+		return "", source, done, fmt.Errorf("%s addresses are not fetched: give a file", scheme)
 	}
-	return source, done, nil
+	return source, source, done, nil
 }
 
 func (l *mediaLoader) image(path string) error {
@@ -121,11 +119,7 @@ func (l *mediaLoader) image(path string) error {
 	if err != nil {
 		return err
 	}
-	budget := l.c.Budget
-	if budget == 0 {
-		budget = l.m.Budget()
-	}
-	p, _, err := vision.Prepare(img, spec, budget)
+	p, _, err := vision.Prepare(img, spec, cmp.Or(l.c.Budget, l.m.Budget()))
 	if err != nil {
 		return err
 	}
@@ -172,10 +166,7 @@ func (l *mediaLoader) video(path string) error {
 	if err != nil {
 		return pipeline.Unnamed(err, path)
 	}
-	budget := l.c.VideoBudget
-	if budget == 0 {
-		budget = l.m.VideoBudget()
-	}
+	budget := cmp.Or(l.c.VideoBudget, l.m.VideoBudget())
 	film := new(model.Video)
 	for frame, err := range clip.Frames(l.ctx, frames.track, frames.ticks) {
 		if err != nil {
@@ -226,10 +217,8 @@ func chooseFrames(ctx context.Context, clip *video.Clip, n int, fps float64) (ch
 	switch {
 	case fps > 0:
 		places = video.SampleRate(len(index.Ticks), rate, fps)
-	case n > 0:
-		places = video.Sample(len(index.Ticks), n)
 	default:
-		places = video.Sample(len(index.Ticks), videoFrames)
+		places = video.Sample(len(index.Ticks), cmp.Or(n, video.ReferenceFrames))
 	}
 	if len(places) > mostFrames {
 		return c, fmt.Errorf("%d frames are more than %d: take fewer with --fps or --frames", len(places), mostFrames)
