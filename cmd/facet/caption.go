@@ -2,9 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"slices"
-	"strconv"
 	"time"
 
 	"facet/pipeline/job"
@@ -42,16 +39,15 @@ func (c *captionCommand) Run(ctx context.Context, s *streams) error {
 		Detail: job.Detail(c.Detail), WithSpeech: c.WithSpeech, Window: c.Window.Seconds(), FPS: c.FPS, Frames: c.Frames,
 		Scene: c.Scene, FastSeek: c.FastSeek,
 	}, Listening: job.Listening{Track: c.Track}, DPI: c.DPI}
+	if c.Window <= 0 {
+		return usageError("--window must be above 0")
+	}
 	documents, err := c.documents()
 	if err != nil {
 		return err
 	}
-	if c.Budget != "auto" {
-		n, err := strconv.Atoi(c.Budget)
-		if err != nil || !slices.Contains(vision.Budgets, n) {
-			return usageError(fmt.Sprintf("--budget %s: want auto or one of %v", c.Budget, vision.Budgets))
-		}
-		o.Budget = n
+	if o.Budget, err = autoBudget(c.Budget); err != nil {
+		return err
 	}
 	return c.run(ctx, s, &c.modelFlags, jobRun{
 		job: job.Caption, paths: c.Paths, options: o, formats: c.Format, unit: "files",

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 
 	"facet/model"
 	"facet/vision"
@@ -27,6 +28,18 @@ func checkBudget(flag string, n int) error {
 		return usageError(fmt.Sprintf("%s %d: want one of %v", flag, n, vision.Budgets))
 	}
 	return nil
+}
+
+// autoBudget reads a --budget that may be auto, which is 0.
+func autoBudget(s string) (int, error) {
+	if s == "auto" {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil || !slices.Contains(vision.Budgets, n) {
+		return 0, usageError(fmt.Sprintf("--budget %s: want auto or one of %v", s, vision.Budgets))
+	}
+	return n, nil
 }
 
 // checkThreads refuses numbers that are no use on any machine.

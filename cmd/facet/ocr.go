@@ -2,9 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"slices"
-	"strconv"
 
 	"facet/pipeline/job"
 	"facet/vision"
@@ -37,12 +34,8 @@ func (c *ocrCommand) Run(ctx context.Context, s *streams) error {
 	if err != nil {
 		return err
 	}
-	if c.Budget != "auto" {
-		n, err := strconv.Atoi(c.Budget)
-		if err != nil || !slices.Contains(vision.Budgets, n) {
-			return usageError(fmt.Sprintf("--budget %s: want auto or one of %v", c.Budget, vision.Budgets))
-		}
-		options.Budget = n
+	if options.Budget, err = autoBudget(c.Budget); err != nil {
+		return err
 	}
 	return c.run(ctx, s, &c.modelFlags, jobRun{
 		job: job.OCR, paths: c.Paths, options: options, formats: c.Format, unit: "pages",
