@@ -46,6 +46,7 @@ var order = []string{
 	"internal/check",
 	"pipeline/job",
 	"pipeline/sink",
+	"pipeline/source",
 	"pipeline/eval",
 	"pipeline",
 	"cmd/facet",
