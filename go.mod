@@ -9,6 +9,7 @@ require (
 	github.com/asticode/go-astiav v0.16.0
 	github.com/google/go-cmp v0.7.0
 	github.com/klippa-app/go-pdfium v1.20.0
+	github.com/klauspost/compress v1.20.4
 	github.com/landlock-lsm/go-landlock v0.11.0
 	github.com/rogpeppe/go-internal v1.16.0
 	github.com/schollz/progressbar/v3 v3.19.1
