@@ -109,6 +109,7 @@ type Output struct {
 	dir             *sink.Dir
 	records, errors *os.File
 	names           *sink.Names
+	suffixes        []string  // of the files that share a stem
 	doc             *document // of the last page that was drawn on
 	info            RunInfo
 }
@@ -192,10 +193,11 @@ func (o *Output) single(usual Format, where string) error {
 	return nil
 }
 
-// The files of a folder that have a line for each item.
+// The files of a folder that are not those of items.
 const (
 	recordsName = "records.jsonl"
 	errorsName  = "errors.jsonl"
+	infoName    = "run.json"
 )
 
 func (o *Output) folder() (err error) {
@@ -235,11 +237,14 @@ func (o *Output) folder() (err error) {
 	if o.errors, err = open(errorsName); err != nil {
 		return err
 	}
-	var suffixes []string
 	for _, f := range o.Formats {
-		suffixes = append(suffixes, f.suffix())
+		if f != JSONL && f != Sidecar {
+			o.suffixes = append(o.suffixes, f.suffix())
+		}
 	}
-	o.names = sink.NewNames(o.Folder, suffixes...)
+	o.names = sink.NewNames(sink.NameOptions{
+		Shared: o.Folder, Reserved: []string{recordsName, errorsName, infoName}, Occupied: o.dir.Occupied,
+	})
 	return o.writeInfo() // a killed run leaves it behind, with finished false
 }
 
@@ -274,12 +279,17 @@ func (o *Output) Write(r Result) error {
 			return err
 		}
 	} else {
-		stem := o.names.Stem(r.Item.Path, r.Item.Page)
+		named := sink.Named{Source: r.Item.Path, Page: r.Item.Page, ID: r.Record.ID, Job: r.Record.Job}
+		stem := o.names.Stem(sink.DefaultTemplate, named, o.suffixes...)
 		for _, f := range o.Formats {
 			if f == JSONL || f == Overlay && img == nil {
 				continue
 			}
-			if err := o.dir.Write(stem+f.suffix(), func(w io.Writer) error { return o.write(w, f, r.Record, img) }); err != nil {
+			name := stem + f.suffix()
+			if f == Sidecar {
+				name = o.names.Stem(sink.SidecarTemplate, named, f.suffix()) + f.suffix()
+			}
+			if err := o.dir.Write(name, func(w io.Writer) error { return o.write(w, f, r.Record, img) }); err != nil {
 				return err
 			}
 		}
@@ -381,7 +391,7 @@ func (o *Output) Close(p Progress) error {
 }
 
 func (o *Output) writeInfo() error {
-	return o.dir.Write("run.json", func(w io.Writer) error {
+	return o.dir.Write(infoName, func(w io.Writer) error {
 		e := json.NewEncoder(w)
 		e.SetEscapeHTML(false)
 		e.SetIndent("", "  ")

@@ -108,7 +108,7 @@ func TestOutputFolder(t *testing.T) {
 		}
 		return err
 	})
-	if len(texts) != 3 || !slices.Contains(texts, "a.txt: one\n") || !slices.Contains(texts, "abs/c.txt: three\n") {
+	if len(texts) != 3 || !slices.Contains(texts, "a.png.txt: one\n") || !slices.Contains(texts, "abs/c.png.txt: three\n") {
 		t.Errorf("got %q", texts)
 	}
 	if got, want := out.Files(), dir+": records.jsonl, errors.jsonl, *.txt"; got != want {
@@ -147,7 +147,7 @@ func TestOutputOverlay(t *testing.T) {
 	if diff := cmp.Diff(want, warnings); diff != "" && runtime.GOOS != "windows" {
 		t.Errorf("warnings (-want +got):\n%s", diff)
 	}
-	drawn := filepath.Join(dir, "out", "a.boxes.png")
+	drawn := filepath.Join(dir, "out", "a.png.boxes.png")
 	if pictures, err := filepath.Glob(filepath.Join(dir, "out", "*.png")); err != nil || !slices.Equal(pictures, []string{drawn}) {
 		t.Fatalf("drawn: %v, %v", pictures, err)
 	}

@@ -17,6 +17,7 @@ import (
 // links below it say, nothing is written outside. Safe for concurrent use.
 type Dir struct {
 	root *os.Root
+	ours func(name string) bool // nil: any file may be replaced
 }
 
 // OpenDir opens the folder at path and makes it, with those above, if it is
@@ -29,11 +30,50 @@ func OpenDir(path string) (*Dir, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Dir{root}, nil
+	return &Dir{root: root}, nil
 }
 
 // Close releases the folder. Files created in it stay usable.
 func (d *Dir) Close() error { return d.root.Close() }
+
+// Guard makes d replace only files that ours knows as its own, by the name that they were made with; before
+// anything is written, and ours must be safe for concurrent use. A file that stands in the place of another is a
+// ForeignError then, and stays as it is.
+func (d *Dir) Guard(ours func(name string) bool) { d.ours = ours }
+
+// ForeignError names a file in an output folder that is not ours to replace.
+type ForeignError string
+
+func (e ForeignError) Error() string {
+	return PrintableLine(string(e)) + ": a file that was not made by this run stands there"
+}
+
+// Occupied reports whether something has the place of a file, or of a folder on the way to one, that has to stay:
+// for a folder all that is none, for a file a folder and, with Guard, what is not ours. It is what Names wants to know.
+func (d *Dir) Occupied(name string, folder bool) bool {
+	there, err := d.root.Lstat(name)
+	if err != nil {
+		return false // or the reason is told by what is written
+	}
+	if folder {
+		if there.Mode()&fs.ModeSymlink != 0 { // one that leads outside is no folder of ours
+			if there, err = d.root.Stat(name); err != nil {
+				return true
+			}
+		}
+		return !there.IsDir()
+	}
+	return there.IsDir() || d.foreign(name)
+}
+
+// foreign reports whether a file has this name that is not ours.
+func (d *Dir) foreign(name string) bool {
+	if d.ours == nil || d.ours(name) {
+		return false
+	}
+	_, err := d.root.Lstat(name)
+	return err == nil
+}
 
 // Write makes the file name from what write gives it: the file is there
 // whole, or, after an error, as it was before. name has forward slashes and
@@ -54,6 +94,9 @@ func (d *Dir) Write(name string, write func(io.Writer) error) error {
 // or Discard.
 func (d *Dir) Create(name string) (*File, error) {
 	name = path.Clean(name)
+	if d.foreign(name) {
+		return nil, ForeignError(name)
+	}
 	if dir := path.Dir(name); dir != "." {
 		if err := d.root.MkdirAll(dir, 0o777); err != nil {
 			return nil, err
@@ -73,7 +116,7 @@ func (d *Dir) Create(name string) (*File, error) {
 		d.root.Remove(temp)
 		return nil, err
 	}
-	return &File{f: f, root: root, temp: temp, name: name}, nil
+	return &File{f: f, dir: &Dir{root, d.ours}, temp: temp, name: name}, nil
 }
 
 // Create starts the file at path, which appears with Commit. A path that
@@ -101,14 +144,14 @@ func Create(path string) (*File, error) {
 		return nil, err
 	}
 	defer root.Close()
-	return (&Dir{root}).Create(filepath.ToSlash(filepath.Base(path)))
+	return (&Dir{root: root}).Create(filepath.ToSlash(filepath.Base(path)))
 }
 
 // File is a file being written. It takes its name when it is whole: readers,
 // and a run after a crash, never see half of one.
 type File struct {
 	f          *os.File
-	root       *os.Root // nil: written in place
+	dir        *Dir // nil: written in place
 	temp, name string
 	done       bool
 }
@@ -122,7 +165,7 @@ func (f *File) Commit() error {
 	if f.done {
 		panic("sink: Commit of " + f.name + " after its end")
 	}
-	if f.root == nil {
+	if f.dir == nil {
 		f.done = true
 		return f.f.Close()
 	}
@@ -133,12 +176,15 @@ func (f *File) Commit() error {
 	if err := f.f.Close(); err != nil {
 		return err
 	}
-	if err := f.root.Rename(f.temp, f.name); err != nil {
+	if f.dir.foreign(f.name) { // it came while this one was written
+		return ForeignError(f.name)
+	}
+	if err := f.dir.root.Rename(f.temp, f.name); err != nil {
 		return err
 	}
 	f.done = true
-	err := syncDir(f.root, path.Dir(f.name))
-	return errors.Join(err, f.root.Close())
+	err := syncDir(f.dir.root, path.Dir(f.name))
+	return errors.Join(err, f.dir.Close())
 }
 
 // Discard drops the file unless it is committed.
@@ -148,9 +194,9 @@ func (f *File) Discard() {
 	}
 	f.done = true
 	f.f.Close()
-	if f.root != nil {
-		f.root.Remove(f.temp)
-		f.root.Close()
+	if f.dir != nil {
+		f.dir.root.Remove(f.temp)
+		f.dir.Close()
 	}
 }
 

@@ -67,6 +67,74 @@ func TestDirWrite(t *testing.T) {
 	}
 }
 
+// A guarded folder replaces its own files only, whenever the foreign one came.
+func TestDirGuard(t *testing.T) {
+	path := t.TempDir()
+	put := func(name, content string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(path, name), []byte(content), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("ours.txt", "old")
+	put("foreign.txt", "keep")
+	if err := os.Mkdir(filepath.Join(path, "folder"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	d, err := OpenDir(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	occupied := func(want bool, name string, folder bool) {
+		t.Helper()
+		if got := d.Occupied(name, folder); got != want {
+			t.Errorf("Occupied(%q, %v) = %v", name, folder, got)
+		}
+	}
+	occupied(false, "foreign.txt", false) // anything may be replaced so far
+	d.Guard(func(name string) bool { return name == "ours.txt" })
+	occupied(true, "foreign.txt", false)
+	occupied(true, "foreign.txt", true)
+	occupied(true, "ours.txt", true)
+	occupied(true, "folder", false)
+	occupied(false, "folder", true)
+	occupied(false, "ours.txt", false)
+	occupied(false, "new.txt", false)
+	occupied(false, "new", true)
+	if runtime.GOOS != "windows" {
+		for link, to := range map[string]string{"in": "folder", "out": "..", "loop": "loop"} {
+			if err := os.Symlink(to, filepath.Join(path, link)); err != nil {
+				t.Fatal(err)
+			}
+			occupied(link != "in", link, true)
+			occupied(true, link, false)
+			os.Remove(filepath.Join(path, link))
+		}
+	}
+	for _, name := range []string{"ours.txt", "new.txt"} {
+		if err := d.Write(name, says("ours")); err != nil {
+			t.Error(err)
+		}
+	}
+	var foreign ForeignError
+	for _, name := range []string{"foreign.txt", "./foreign.txt", "folder/../foreign.txt", "new.txt"} { // made, but nobody said so
+		if err := d.Write(name, says("lost")); !errors.As(err, &foreign) {
+			t.Errorf("%s: error %v", name, err)
+		}
+	}
+	err = d.Write("late.txt", func(w io.Writer) error {
+		put("late.txt", "keep")
+		return says("lost")(w)
+	})
+	if !errors.As(err, &foreign) {
+		t.Errorf("one that came later: error %v", err)
+	}
+	if got := files(t, path); len(got) != 4 || got["foreign.txt"] != "keep" || got["late.txt"] != "keep" || got["ours.txt"] != "ours" || got["new.txt"] != "ours" {
+		t.Errorf("there is %q", got)
+	}
+}
+
 // Nothing is written outside of the folder, and nothing half is left behind.
 func TestDirDoesNotLeave(t *testing.T) {
 	outside, path := t.TempDir(), t.TempDir()

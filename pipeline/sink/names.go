@@ -13,22 +13,39 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// Names gives each item a place below an output folder: the item's own path
-// without its extension and without the folder that all items are in, made
-// safe on any system. The names depend on the order of the calls where two
-// items want the same one, so ask in input order. Not safe for concurrent use.
+// Names gives what is made of each item a place below an output folder: by default the item's own path
+// without the folder that all items are in, made safe on any system. The names depend on the order of the
+// calls where two items want the same one, so ask in input order. Not safe for concurrent use.
 type Names struct {
 	shared   []string // the parts that are left out
-	suffixes []string
-	stems    map[string]string // source path and page → stem
-	taken    map[string]bool   // what is used, as a disk that folds case sees it: true for folders
+	occupied func(name string, folder bool) bool
+	taken    map[nameKey]owner // what is used, as a disk that folds case sees it
 }
 
-// NewNames starts with no name taken. shared is the folder that the items are
-// in, from SharedFolder; names begin below it. suffixes are the endings that
-// the caller will put behind a stem, such as ".txt".
-func NewNames(shared string, suffixes ...string) *Names {
-	return &Names{shared: split(shared), suffixes: suffixes, stems: map[string]string{}, taken: map[string]bool{}}
+type (
+	nameKey [16]byte // hash of a name; a run of a million items keeps a few of them for each
+	owner   [8]byte  // hash of the item that a file belongs to; zero for a folder
+)
+
+// NameOptions say where names begin and which are not to be had.
+type NameOptions struct {
+	// Shared is the folder that the items are in, from SharedFolder; {dir} begins below it.
+	Shared string
+	// Reserved are names in the output folder that are not for items, such as "run.json".
+	Reserved []string
+	// Occupied, if not nil, reports whether the place of a file, or of a folder on the way to
+	// one, is held by something that must stay, see Dir.Occupied. Names are asked for once, and
+	// folders until one is in use.
+	Occupied func(name string, folder bool) bool
+}
+
+// NewNames starts with no name taken but the reserved ones.
+func NewNames(o NameOptions) *Names {
+	n := &Names{shared: split(o.Shared), occupied: o.Occupied, taken: map[nameKey]owner{}}
+	for _, r := range o.Reserved {
+		n.taken[keyOf(r)] = ownerOf("reserved")
+	}
+	return n
 }
 
 // SharedFolder returns the deepest folder that all of these paths lead
@@ -57,75 +74,77 @@ func split(path string) []string {
 	return slices.DeleteFunc(parts, func(p string) bool { return p == "." })
 }
 
-// Stem returns the name for the item with this source path and, if it is
-// positive, page, relative and with forward slashes, without a suffix. Folders
-// below the shared one are kept: with "scans", "scans/new/a.png" gives "new/a",
-// page 3 of "scans/b.pdf" gives "b.p3".
-// The same item has the same name each time; a second item that would get it,
-// or one that differs in case only, gets a mark made from its path behind it.
-func (n *Names) Stem(source string, page int) string {
-	key := fmt.Sprintf("%d %s", page, source)
-	if s, ok := n.stems[key]; ok {
-		return s
+// Stem returns the name for what a template makes of an item, relative and with forward slashes, without a
+// suffix; suffixes are those that the caller puts behind it, such as ".txt". With "scans" shared and the default
+// template, "scans/new/a.png" gives "new/a.png", page 3 of "scans/b.pdf" gives "b.pdf.p0003", and the document
+// itself, page 0, "b.pdf".
+// The same item has the same name each time; a second item that would get it, or one that differs in case only,
+// gets a mark made from its path behind it, and so does one whose place is reserved or occupied.
+func (n *Names) Stem(t Template, it Named, suffixes ...string) string {
+	folders, name := split(it.Source), ""
+	if k := len(n.shared); k < len(folders) && slices.Equal(folders[:k], n.shared) {
+		folders = folders[k:]
 	}
-	parts := split(source)
-	if k := len(n.shared); k < len(parts) && slices.Equal(parts[:k], n.shared) {
-		parts = parts[k:]
+	folders = slices.DeleteFunc(folders, func(p string) bool { return p == ".." })
+	if last := len(folders) - 1; last >= 0 {
+		folders, name = folders[:last], folders[last]
 	}
-	last := len(parts) - 1
-	if last >= 0 {
-		parts[last] = strings.TrimSuffix(parts[last], path.Ext(parts[last]))
-		if page > 0 {
-			parts[last] = fmt.Sprintf("%s.p%d", parts[last], page)
-		}
-	}
-	var safe []string
-	for _, p := range parts {
-		if p != ".." {
-			safe = append(safe, safePart(p))
-		}
-	}
-	if len(safe) == 0 {
-		safe = []string{safePart("")}
-	}
-	mark := "~" + digest(key)
+	safe := t.expand(it, folders, name)
+	key := fmt.Sprintf("%d %s", it.Page, it.Source)
+	file, mark := safe[len(safe)-1], "~"+digest(key)
 	s := strings.Join(safe, "/")
 	if len(s) > maxStem { // the file's own name tells most
-		s = safe[len(safe)-1] + mark
+		s = file + mark
 	}
-	if !n.take(s) {
-		// Folders may be what is in the way, so the mark replaces them.
-		s = safe[len(safe)-1] + mark
-		for i := 2; !n.take(s); i++ {
-			s = fmt.Sprintf("%s%s.%d", safe[len(safe)-1], mark, i)
-		}
+	if n.take(s, key, suffixes) {
+		return s
 	}
-	n.stems[key] = s
+	// Folders may be what is in the way, so the mark replaces them.
+	s = file + mark
+	for i := 2; !n.take(s, key, suffixes); i++ {
+		s = fmt.Sprintf("%s%s.%d", file, mark, i)
+	}
 	return s
 }
 
-// take marks the files of stem and the folders on the way as used. It does
+// take marks the files of stem as those of the item with this key, and the folders on the way as used. It does
 // nothing and returns false where one of them is in use as something else.
-func (n *Names) take(stem string) bool {
-	var folders []string
+func (n *Names) take(stem, key string, suffixes []string) bool {
+	mine := ownerOf(key)
+	var folders []nameKey
 	for dir := path.Dir(stem); dir != "."; dir = path.Dir(dir) {
-		if folder, used := n.taken[foldName(dir)]; used && !folder {
+		k := keyOf(dir)
+		of, used := n.taken[k]
+		if used && of != (owner{}) || !used && n.occupied != nil && n.occupied(dir, true) {
 			return false
 		}
-		folders = append(folders, foldName(dir))
+		folders = append(folders, k)
 	}
-	for _, suffix := range n.suffixes {
-		if _, used := n.taken[foldName(stem+suffix)]; used {
+	files := make([]nameKey, len(suffixes))
+	for i, suffix := range suffixes {
+		files[i] = keyOf(stem + suffix)
+		of, used := n.taken[files[i]]
+		if used && of != mine || !used && n.occupied != nil && n.occupied(stem+suffix, false) {
 			return false
 		}
 	}
-	for _, f := range folders {
-		n.taken[f] = true
+	for _, k := range folders {
+		n.taken[k] = owner{}
 	}
-	for _, suffix := range n.suffixes {
-		n.taken[foldName(stem+suffix)] = false
+	for _, k := range files {
+		n.taken[k] = mine
 	}
 	return true
+}
+
+func keyOf(name string) nameKey {
+	sum := sha256.Sum256([]byte(foldName(name)))
+	return nameKey(sum[:])
+}
+
+func ownerOf(key string) owner {
+	sum := sha256.Sum256([]byte(key))
+	return owner(sum[:])
 }
 
 const (
