@@ -61,24 +61,19 @@ func (s *Sources) All(ctx context.Context) iter.Seq2[Item, error] {
 			return
 		}
 		pick := s.picker()
+		give := func(i Item, err error) bool {
+			take, last := pick.next()
+			return (!take || yield(i, err)) && !last
+		}
 		for i := range s.items {
 			if ctx.Err() != nil {
 				return
 			}
-			l := &s.items[i]
-			if l.archive {
-				if !s.members(ctx, int32(i), pick, yield) {
+			if l := &s.items[i]; !l.archive {
+				if !give(s.item(l), nil) {
 					return
 				}
-				continue
-			}
-			switch take, last := pick.next(); {
-			case take:
-				item := s.item(l)
-				if !yield(item, nil) || last {
-					return
-				}
-			case last:
+			} else if !s.members(ctx, int32(i), give) {
 				return
 			}
 		}

@@ -15,6 +15,7 @@ package source
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"hash/maphash"
@@ -114,7 +115,8 @@ type Sources struct {
 	repeats  int  // items that were listed already
 	stdin    bool // has been read
 
-	spool spool
+	spool  spool
+	cursor cursor // for members that are named one by one
 
 	mu       sync.Mutex
 	skipped  int
@@ -139,6 +141,7 @@ type entry struct {
 	page              int
 	manifest          string
 	line              int
+	inline            int64 // 1 more than the byte where a line begins that holds its file; 0 for others
 }
 
 // Open lists the items that paths lead to, in their order. A manifest (.jsonl, .csv) gives
@@ -210,7 +213,8 @@ func (s *Sources) named(path string) error {
 
 // add puts an item at the end of the list, unless it is there.
 func (s *Sources) add(path string, l listed) {
-	if first, twice := s.find(path, l.entry); twice {
+	first, twice := s.find(path, l.entry)
+	if twice {
 		s.repeats++
 		s.warn("%s: named twice%s", path, s.lines(first, l.entry))
 		return
@@ -272,6 +276,20 @@ func (s *Sources) find(path string, e *entry) (index int32, found bool) {
 	}
 }
 
+// has tells whether the list has a path that is for the same as an item.
+func (s *Sources) has(path string, i Item) bool {
+	id := identityOf(path, &entry{customID: i.CustomID, job: i.Job, options: i.Options, page: i.Page})
+	for h := maphash.Comparable(s.seed, id); ; h++ {
+		at, taken := s.seen[h]
+		if !taken {
+			return false
+		}
+		if l := &s.items[at]; identityOf(s.dirs[l.dir]+l.name, l.entry) == id {
+			return true
+		}
+	}
+}
+
 // item unfolds an entry of the list.
 func (s *Sources) item(l *listed) Item {
 	path := s.dirs[l.dir] + l.name
@@ -280,7 +298,27 @@ func (s *Sources) item(l *listed) Item {
 		i.ID, i.CustomID, i.Page, i.Job, i.Options = e.id, e.customID, e.page, e.job, e.options
 		i.Line = fmt.Sprintf("%s:%d", e.manifest, e.line)
 	}
+	if l.size == 0 {
+		if write := s.within(path, l.entry); write != nil {
+			i.File, i.member = "", &member{&s.spool, write}
+		}
+	}
 	return i
+}
+
+// within finds out how to get at the bytes of what is in a manifest or an archive; nil for a file.
+func (s *Sources) within(path string, e *entry) func(context.Context, io.Writer) error {
+	if e != nil && e.inline > 0 {
+		return func(ctx context.Context, to io.Writer) error {
+			return writeInline(ctx, e.manifest, e.line, e.inline-1, to)
+		}
+	}
+	if archive, name, ok := splitMember(path); ok {
+		return func(ctx context.Context, to io.Writer) error {
+			return s.cursor.write(ctx, archive, name, s.options.Limits, to)
+		}
+	}
+	return inlineAt(path)
 }
 
 // shared returns the one copy of options that are equal, nil for none.
@@ -349,4 +387,7 @@ func (s *Sources) Folder() string {
 }
 
 // Close removes the temporary files.
-func (s *Sources) Close() error { return s.spool.close() }
+func (s *Sources) Close() error {
+	s.cursor.close()
+	return s.spool.close()
+}

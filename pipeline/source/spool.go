@@ -11,7 +11,7 @@ import (
 
 // member is where the bytes of an item are that has no file of its own.
 type member struct {
-	spool *spool
+	spool *spool // nil: one for this file alone
 	write func(ctx context.Context, to io.Writer) error
 }
 
@@ -24,9 +24,19 @@ func (i Item) Take(ctx context.Context) (Item, error) {
 	if i.member == nil || i.spool != nil {
 		return i, nil
 	}
-	spooled, err := i.member.spool.put(ctx, i.member.write)
+	in, alone := i.member.spool, false
+	if in == nil {
+		in, alone = &spool{}, true
+	}
+	spooled, err := in.put(ctx, i.member.write)
 	if err != nil {
+		if alone {
+			in.close()
+		}
 		return i, err
+	}
+	if alone {
+		spooled.folder = in
 	}
 	i.spool, i.File = spooled, spooled.path
 	return i, nil
@@ -51,11 +61,19 @@ type spool struct {
 
 // spooled is a temporary file.
 type spooled struct {
-	path string
-	once sync.Once
+	path   string
+	folder *spool // if it is there for this file alone
+	once   sync.Once
 }
 
-func (s *spooled) remove() { s.once.Do(func() { os.Remove(s.path) }) }
+func (s *spooled) remove() {
+	s.once.Do(func() {
+		os.Remove(s.path)
+		if s.folder != nil {
+			s.folder.close()
+		}
+	})
+}
 
 // put makes a temporary file of what write writes. Nothing is left of it after an error.
 func (s *spool) put(ctx context.Context, write func(context.Context, io.Writer) error) (*spooled, error) {
