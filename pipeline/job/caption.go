@@ -56,13 +56,14 @@ func readCaption(rec *Record, replies []Reply) {
 	rec.Finish = FinishStop
 	if len(replies) == 1 && replies[0].Medium == Image {
 		r := replies[0]
-		rec.Text, rec.Finish, rec.Attempts = r.caption(&w, "the reply"), r.Finish, max(rec.Attempts, r.Attempts)
+		rec.Text, rec.Finish = r.caption(&w, "the reply"), r.Finish
+		rec.asked(r)
 		rec.Warnings = w.all()
 		return
 	}
 	rec.Scenes = []Scene{}
 	for _, r := range replies {
-		rec.Attempts = max(rec.Attempts, r.Attempts)
+		rec.asked(r)
 		if r.Finish != FinishStop && rec.Finish == FinishStop {
 			rec.Finish = r.Finish
 		}
@@ -182,7 +183,7 @@ func readSummary(rec *Record, r Reply) {
 	w := warnings{list: rec.Warnings}
 	rec.Summary = r.caption(&w, "the summary")
 	rec.Text = rec.Summary
-	rec.Attempts = max(rec.Attempts, r.Attempts)
+	rec.asked(r)
 	if rec.Finish == FinishStop {
 		rec.Finish = r.Finish
 	}

@@ -19,9 +19,11 @@ type Checkpoint struct {
 
 // Setting is what a checkpoint says about one job. A zero field says nothing.
 type Setting struct {
-	Prompt string  `json:"prompt,omitempty"` // the only question it knows for this job
-	Budget int     `json:"budget,omitempty"` // soft tokens an image, where the user sets none
-	Boxes  []Boxes `json:"boxes,omitempty"`  // what its answers locate, the default first
+	Prompt string `json:"prompt,omitempty"` // the only question it knows for this job
+	Budget int    `json:"budget,omitempty"` // soft tokens an image, where the user sets none
+	// Budgets are those it was trained with, ascending; without them it is Budget alone or, where that is 0 too, all.
+	Budgets []int   `json:"budgets,omitempty"`
+	Boxes   []Boxes `json:"boxes,omitempty"` // what its answers locate, the default first
 }
 
 const maxCheckpointFile = 1 << 20 // bytes: room for a prompt for every job
@@ -78,6 +80,14 @@ func (s Setting) check(j Job) error {
 	}
 	if !knownBudget(s.Budget) {
 		return fmt.Errorf("budget %d: want one of %v", s.Budget, vision.Budgets)
+	}
+	for i, b := range s.Budgets {
+		if b == 0 || !knownBudget(b) || i > 0 && b <= s.Budgets[i-1] {
+			return fmt.Errorf("budgets %v: want some of %v, ascending", s.Budgets, vision.Budgets)
+		}
+	}
+	if s.Budget != 0 && len(s.Budgets) > 0 && !slices.Contains(s.Budgets, s.Budget) {
+		return fmt.Errorf("budget %d is none of the budgets %v", s.Budget, s.Budgets)
 	}
 	for i, b := range s.Boxes {
 		if !slices.Contains(j.Boxes, b) {

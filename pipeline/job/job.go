@@ -366,7 +366,8 @@ type Reply struct {
 	Track      int          // of sound, from 1; 0: the file has one
 	Pauses     []audio.Span // in the sound
 	Subtitles  bool         // what is said becomes segments that can be read as subtitles
-	Attempts   int          // how often it was asked about
+	Attempts   int          // how often it was asked about; Tries, if there are any, count as well
+	Tries      []Attempt    // all of them, the kept one marked
 	Language   string       // what the user said is spoken
 	Detects    bool         // the question was which language is spoken, see AskLanguage
 	Translate  string       // what is said was to be translated into this language

@@ -57,6 +57,10 @@ func readOCR(rec *Record, replies []Reply) {
 	o := ocrReader{rec: rec, reply: r, warnings: warnings{list: rec.Warnings}}
 	rec.Finish = r.Finish
 	rec.Text, rec.Blocks = "", []Block{}
+	rec.asked(r)
+	if n := len(r.Tries); n > 1 && r.Boxes != r.Tries[0].Boxes {
+		o.warn("asked %d times: the text was read without boxes, since the replies with boxes could not be used", n)
+	}
 	o.cut()
 	if s := r.text(); r.Boxes == BoxesNone {
 		rec.Text = plainText(s)

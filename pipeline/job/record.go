@@ -41,7 +41,8 @@ type Record struct {
 	Summary    string    `json:"summary,omitempty"`  // of a film's scenes
 	Finish     Finish    `json:"finish"`
 	Attempts   int       `json:"attempts"`
-	Warnings   []string  `json:"warnings"` // never null; sentences for people
+	Tries      []Attempt `json:"tries,omitempty"` // those attempts, in their order, where there is more than one
+	Warnings   []string  `json:"warnings"`        // never null; sentences for people
 	Usage      Usage     `json:"usage"`
 }
 
@@ -163,6 +164,18 @@ func ID(sha256 [32]byte, page int) string {
 		id = fmt.Sprintf("%s.p%d", id, page)
 	}
 	return id
+}
+
+// asked notes how often a part was asked about: the record has the attempts of the hardest one.
+func (r *Record) asked(reply Reply) {
+	n := max(reply.Attempts, len(reply.Tries))
+	if n <= r.Attempts {
+		return
+	}
+	r.Attempts, r.Tries = n, nil
+	if len(reply.Tries) > 1 {
+		r.Tries = reply.Tries
+	}
 }
 
 // MarshalJSON writes the fields in their order, warnings never as null.

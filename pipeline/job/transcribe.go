@@ -81,7 +81,7 @@ func readTranscript(rec *Record, replies []Reply) {
 		if r.Finish != FinishStop && rec.Finish == FinishStop {
 			rec.Finish = r.Finish
 		}
-		rec.Attempts = max(rec.Attempts, r.Attempts)
+		rec.asked(r)
 		switch {
 		case ok && r.Subtitles && s.Translation == "":
 			for _, c := range s.cues(r.Pauses) {
