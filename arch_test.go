@@ -47,6 +47,8 @@ var order = []string{
 	"pipeline/job",
 	"pipeline/sink",
 	"pipeline/source",
+	"pipeline/journal",
+	"internal/faultfs", // what the journal's tests write to
 	"pipeline/eval",
 	"pipeline",
 	"cmd/facet",
