@@ -35,6 +35,7 @@ var order = []string{
 	"vision",
 	"vision/pdf",
 	"vision/pdf/pdfium",
+	"vision/foreign",
 	"audio",
 	"video",
 	"video/libav",
