@@ -33,6 +33,8 @@ var order = []string{
 	"internal/sandbox",
 	"internal/child",
 	"vision",
+	"vision/still",
+	"vision/still/decoder",
 	"vision/pdf",
 	"vision/pdf/pdfium",
 	"vision/foreign",

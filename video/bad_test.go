@@ -20,6 +20,7 @@ import (
 
 	"facet/fixtures"
 	"facet/internal/child"
+	"facet/vision/still"
 )
 
 // write writes a file into a folder of the test's own and returns its path.
@@ -390,7 +391,7 @@ func TestFindDecoder(t *testing.T) {
 	if !contains(d.FFmpeg, "libavcodec 59.") {
 		t.Errorf("FFmpeg is %q", d.FFmpeg)
 	}
-	o.RequireSandbox = true
+	o.Sandbox = still.Require
 	shut := contains(string(d.Sandbox), `"seccomp":true`) && !contains(string(d.Sandbox), `"landlock":0`)
 	if _, err := FindDecoder(o); (err == nil) != shut {
 		t.Errorf("%s, and with the sandbox required: %v", d.Sandbox, err)

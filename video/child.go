@@ -89,8 +89,8 @@ func start(file *os.File, o Options) (*decoder, error) {
 		"-memory", strconv.FormatInt(limit.Memory, 10),
 		"-cpu", cmp.Or(limit.CPU, cpuLimit(info.Size())).String(),
 	}
-	if o.RequireSandbox {
-		args = append(args, "-require-sandbox")
+	if o.Sandbox != "" {
+		args = append(args, "-sandbox", string(o.Sandbox))
 	}
 	p, err := child.Start(child.Config{
 		Path: program, Args: args, Env: []string{"LD_LIBRARY_PATH=" + os.Getenv("LD_LIBRARY_PATH")},

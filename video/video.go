@@ -20,6 +20,8 @@ package video
 import (
 	"fmt"
 	"time"
+
+	"facet/vision/still"
 )
 
 // FormatError says that a file is broken, holds no media, or lacks the stream that was asked for.
@@ -61,9 +63,9 @@ type Options struct {
 	Program string
 	// Threads that decode; 0 means one for each CPU.
 	Threads int
-	// RequireSandbox refuses to decode where the kernel cannot shut the decoder off from files and sockets.
-	RequireSandbox bool
-	Limits         Limits
+	// Sandbox says what to do where the kernel cannot shut the decoder off from files and sockets; empty is still.Auto.
+	Sandbox still.Sandbox
+	Limits  Limits
 }
 
 // Limits bound what decoding may use. A field of zero means that of [DefaultLimits].

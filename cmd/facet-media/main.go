@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"facet/internal/child"
+	"facet/internal/sandbox"
 	"facet/video"
 	"facet/video/libav"
 )
@@ -23,7 +24,8 @@ func run(args []string, in, out, errs *os.File) int {
 	flags.SetOutput(errs)
 	memory := flags.Int64("memory", 1<<30, "most bytes of memory")
 	cpu := flags.Duration("cpu", 5*time.Minute, "most CPU time")
-	require := flags.Bool("require-sandbox", false, "end where the kernel cannot close files and sockets to this program")
+	mode := sandbox.Auto
+	flags.Var(&mode, "sandbox", "require, auto or off: what to do where the kernel cannot close files and sockets to this program")
 	serve := flags.Bool("serve", false, "descriptor 3 is the file, and requests come on standard input")
 	if flags.Parse(args) != nil {
 		return 2
@@ -42,7 +44,7 @@ func run(args []string, in, out, errs *os.File) int {
 	if err != nil {
 		return fail(err)
 	}
-	sandboxJSON, err := child.Confine("facet-media", *memory, *cpu, *require, errs)
+	sandboxJSON, err := child.Confine("facet-media", *memory, *cpu, mode, errs)
 	if err != nil {
 		return fail(err)
 	}

@@ -4,14 +4,19 @@ import (
 	"os"
 
 	"facet/vision/pdf/pdfium"
+	"facet/vision/still/decoder"
 )
 
-// decodeCommand makes this program the decoder of one PDF document. Package vision/pdf starts it.
+// decodeCommand makes this program the decoder of files of one kind. Packages vision/still and vision/pdf start it.
 type decodeCommand struct {
 	Args []string `arg:"" optional:"" passthrough:""`
 }
 
 func (c *decodeCommand) Run() error {
-	os.Exit(pdfium.Main(c.Args, os.Stdin, os.Stdout, os.Stderr)) // the descriptors, whatever stands for them in tests
+	// The descriptors, whatever stands for them in tests.
+	if len(c.Args) > 0 && c.Args[0] == "image" {
+		os.Exit(decoder.Main(c.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+	}
+	os.Exit(pdfium.Main(c.Args, os.Stdin, os.Stdout, os.Stderr))
 	return nil
 }

@@ -1,6 +1,7 @@
-// Package child runs a program that decodes one foreign file, and talks with it.
+// Package child runs a program that decodes foreign files, and talks with it.
 //
-//	Start      child.go     the program gets the opened file as descriptor 3 and two pipes, and nothing of the environment
+//	Start      child.go     the program gets two pipes, and the opened file as descriptor 3 if it is to read it by itself; and
+//	                        nothing of the environment
 //	 Confine   confine.go   it shuts itself in before it reads a byte of the file
 //	 Ask       wire.go      requests go one way; messages come back, each checked before it is allocated
 //	 Serve     wire.go      its side of that
@@ -30,13 +31,13 @@ type Config struct {
 	Path   string
 	Args   []string // the program's name first
 	Env    []string // besides what keeps a crash to a line
-	File   *os.File // number 3 over there; the caller's
+	File   *os.File // number 3 over there, unless nil; the caller's
 	Memory int64    // limit that the program sets itself, in bytes, to be named in errors
 	Stall  time.Duration
 	Most   func(Kind) (int64, bool) // of Reader
 }
 
-// Process is a running decoder with one file. It is for one goroutine, but for Kill.
+// Process is a running decoder. It is for one goroutine, but for Kill.
 type Process struct {
 	Peer
 	Cmd   *exec.Cmd
@@ -74,7 +75,9 @@ func Start(c Config) (*Process, error) {
 	p.Cmd = exec.Command(c.Path)
 	p.Cmd.Args = c.Args
 	p.Cmd.Stdin, p.Cmd.Stdout, p.Cmd.Stderr = inRead, outWrite, &p.errs
-	p.Cmd.ExtraFiles = []*os.File{c.File}
+	if c.File != nil {
+		p.Cmd.ExtraFiles = []*os.File{c.File}
+	}
 	p.Cmd.WaitDelay = time.Second
 	// One crash is one line, and nothing of this process's environment is the decoder's business.
 	p.Cmd.Env = append([]string{"GOTRACEBACK=none"}, c.Env...)
@@ -88,20 +91,31 @@ func Start(c Config) (*Process, error) {
 		return nil, err
 	}
 	await := func() { p.out.SetReadDeadline(time.Now().Add(c.Stall)) }
-	p.Peer = Peer{Reader{R: patient{p}, Most: c.Most, Begin: await}, Writer{W: p.in}}
+	p.Peer = Peer{Reader{R: patient{p}, Most: c.Most, Begin: await}, Writer{W: patient{p}}}
 	return p, nil
 }
 
-// patient reads the answers. A message that is not whole within the limit is the child's end.
+// patient reads the answers and writes the requests. A message that is not whole within the limit is the child's end, and so
+// is a piece of a request that is not taken.
 type patient struct{ p *Process }
 
-func (r patient) Read(b []byte) (int, error) {
-	n, err := r.p.out.Read(b)
+func (c patient) Read(b []byte) (int, error) {
+	n, err := c.p.out.Read(b)
+	return n, c.hung(err, "not a word")
+}
+
+func (c patient) Write(b []byte) (int, error) {
+	c.p.in.SetWriteDeadline(time.Now().Add(c.p.limit.Stall))
+	n, err := c.p.in.Write(b)
+	return n, c.hung(err, "nothing read")
+}
+
+func (c patient) hung(err error, how string) error {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		err = &Died{Text: fmt.Sprintf("the decoder hung: not a word in %v", r.p.limit.Stall), Status: -1}
-		r.p.Kill(err)
+		err = &Died{Text: fmt.Sprintf("the decoder hung: %s in %v", how, c.p.limit.Stall), Status: -1}
+		c.p.Kill(err)
 	}
-	return n, err
+	return err
 }
 
 // Greet reads the hello into v.
@@ -121,13 +135,24 @@ func (p *Process) Greet(v any) error {
 
 // Ask is that of Peer, until ctx ends. After an error that is no Failure the process is gone, and the error is that of Ended.
 func (p *Process) Ask(ctx context.Context, request any, note func(string), each func(Kind, []byte) error) error {
+	return p.AskWith(ctx, request, func(*Writer) error { return nil }, note, each)
+}
+
+// AskWith is Ask with what body writes after the request. Its error ends the process.
+func (p *Process) AskWith(ctx context.Context, request any, body func(*Writer) error, note func(string), each func(Kind, []byte) error) error {
 	if err := ctx.Err(); err != nil {
 		p.Close()
 		return err
 	}
 	stop := context.AfterFunc(ctx, func() { p.Kill(ctx.Err()) })
 	defer stop()
-	err := p.Peer.Ask(request, note, each)
+	err := p.SendJSON(KindRequest, request)
+	if err == nil {
+		err = body(&p.Writer)
+	}
+	if err == nil {
+		err = p.Answer(note, each)
+	}
 	var sent Failure
 	if err == nil || errors.As(err, &sent) {
 		return err

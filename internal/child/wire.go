@@ -91,6 +91,8 @@ type Reader struct {
 	Most func(Kind) (int64, bool)
 	// Begin, unless nil, is called before each message.
 	Begin func()
+	// Into, unless nil, gives the place of a message's body, of the length that is asked for; nil for a new one.
+	Into func(Kind, int) []byte
 }
 
 // Next reads a message. At the end, between two messages, the error is io.EOF. What the other side claims beyond the
@@ -117,6 +119,15 @@ func (r *Reader) Next() (Kind, []byte, error) {
 	}
 	if n > most {
 		return 0, nil, ProtocolErrorf("a message of kind %q with %d bytes, more than %d", k, n, most)
+	}
+	if r.Into != nil {
+		if body := r.Into(k, int(n)); body != nil {
+			_, err := io.ReadFull(r.R, body)
+			if err == io.EOF {
+				err = io.ErrUnexpectedEOF
+			}
+			return k, body, err
+		}
 	}
 	body, err := readBody(r.R, int(n))
 	return k, body, err
@@ -169,6 +180,11 @@ func (p *Peer) Ask(request any, note func(string), each func(Kind, []byte) error
 	if err := p.SendJSON(KindRequest, request); err != nil {
 		return err
 	}
+	return p.Answer(note, each)
+}
+
+// Answer is the second half of Ask.
+func (p *Peer) Answer(note func(string), each func(Kind, []byte) error) error {
 	for {
 		k, body, err := p.Next()
 		if err != nil {
@@ -197,10 +213,25 @@ func (p *Peer) Ask(request any, note func(string), each func(Kind, []byte) error
 // Serve is the decoder's loop: it calls answer for one request after another until in ends, and returns nil then. It does
 // not wait for the answer under way, so the caller should end the process. An error of answer ends it as well.
 func Serve[Q any](in *Reader, answer func(Q) error) error {
+	return ServeWith(func() (Q, error) { return ReadRequest[Q](in) }, answer)
+}
+
+// ServeWith is Serve for requests that next reads, which returns io.EOF at the end.
+func ServeWith[Q any](next func() (Q, error), answer func(Q) error) error {
 	requests, ended := make(chan Q), make(chan error, 1)
 	go func() {
-		ended <- readRequests(in, requests)
-		close(requests)
+		defer close(requests)
+		for {
+			q, err := next()
+			if err != nil {
+				if err == io.EOF {
+					err = nil
+				}
+				ended <- err
+				return
+			}
+			requests <- q
+		}
 	}()
 	failed := make(chan error, 1)
 	go func() {
@@ -219,22 +250,14 @@ func Serve[Q any](in *Reader, answer func(Q) error) error {
 	}
 }
 
-func readRequests[Q any](r *Reader, to chan<- Q) error {
-	for {
-		k, body, err := r.Next()
-		if err == io.EOF {
-			return nil
-		}
-		if err == nil && k != KindRequest {
-			err = ProtocolErrorf("a message of kind %q for a request", k)
-		}
-		var q Q
-		if err == nil {
-			err = ReadJSON(body, &q)
-		}
-		if err != nil {
-			return err
-		}
-		to <- q
+// ReadRequest reads a message that is a request. The error is io.EOF at the end, between two messages.
+func ReadRequest[Q any](r *Reader) (q Q, err error) {
+	k, body, err := r.Next()
+	if err != nil {
+		return q, err
 	}
+	if k != KindRequest {
+		return q, ProtocolErrorf("a message of kind %q for a request", k)
+	}
+	return q, ReadJSON(body, &q)
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // Apply confines the calling process, all its threads, for good. The error names the limit that the kernel refused; a
-// kernel without Landlock or seccomp is no error, see [Report.Full]. No file can be written: the size limit is zero.
+// kernel without Landlock or seccomp is no error, see [Report.Full]. Files do not grow by what it writes: the size limit is zero.
 func Apply(l Limits) (Report, error) {
 	if err := setLimits(l); err != nil {
 		return Report{}, err
@@ -19,6 +19,9 @@ func Apply(l Limits) (Report, error) {
 	r, err := limitsInForce()
 	if err != nil {
 		return Report{}, err
+	}
+	if l.Open {
+		return r, nil
 	}
 	if version, err := ll.LandlockGetABIVersion(); err == nil && version > 0 {
 		// Without a rule nothing is allowed. V10 handles what is known; an older kernel takes what it knows of it.
@@ -33,6 +36,12 @@ func Apply(l Limits) (Report, error) {
 		return Report{}, fmt.Errorf("sandbox: seccomp: %w", err)
 	}
 	return r, nil
+}
+
+// Available reports whether the kernel can close files and sockets to a process. Nothing is changed by asking.
+func Available() bool {
+	version, err := ll.LandlockGetABIVersion()
+	return err == nil && version > 0 && filtersSystemCalls()
 }
 
 // ForbidWriting takes from the calling process, for good, that files grow by what it writes. It is a part of what Apply does,

@@ -69,6 +69,13 @@ func filterSystemCalls() (bool, error) {
 	return true, nil
 }
 
+// filtersSystemCalls asks the kernel whether it knows what the filter does.
+func filtersSystemCalls() bool {
+	action := uint32(unix.SECCOMP_RET_ERRNO)
+	_, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_GET_ACTION_AVAIL, 0, uintptr(unsafe.Pointer(&action)))
+	return errno == 0
+}
+
 // filter returns the program: in the order of the kernel's checks, refuse foreign calling conventions, processes that are
 // no threads, signals to others, and the calls of the list; allow the rest.
 func filter(pid uint32) []unix.SockFilter {

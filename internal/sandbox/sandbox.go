@@ -11,13 +11,39 @@
 // taken, and the [Report] says so.
 package sandbox
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
+
+// Mode says what a process does where the kernel cannot close files and sockets to it.
+type Mode string
+
+// The modes.
+const (
+	Auto    Mode = "auto"    // go on with what there is
+	Require Mode = "require" // end
+	Off     Mode = "off"     // do without, even where the kernel can; limits alone
+)
+
+// Set implements flag.Value.
+func (m *Mode) Set(s string) error {
+	switch Mode(s) {
+	case Auto, Require, Off:
+		*m = Mode(s)
+		return nil
+	}
+	return fmt.Errorf("want %s, %s or %s", Require, Auto, Off)
+}
+
+func (m *Mode) String() string { return string(*m) }
 
 // Limits bound what a process may use. A field of zero sets no limit.
 type Limits struct {
 	Memory int64         // bytes of private memory: heap, stacks, decoded frames (RLIMIT_DATA)
 	CPU    time.Duration // of all its threads together, rounded up to seconds (RLIMIT_CPU)
 	Files  int           // numbers of open files are below this (RLIMIT_NOFILE)
+	Open   bool          // limits alone: neither Landlock nor seccomp
 }
 
 // Report says what holds after [Apply], as the kernel gives it and not as it was asked for.

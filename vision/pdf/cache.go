@@ -76,8 +76,8 @@ func (o Options) begin(ctx context.Context, mode, cache string, file *os.File) (
 		"--memory=" + strconv.FormatInt(l.Memory, 10),
 		"--cpu=" + l.CPU.String(),
 	}
-	if o.RequireSandbox {
-		args = append(args, "--require-sandbox")
+	if o.Sandbox != "" {
+		args = append(args, "--sandbox="+string(o.Sandbox))
 	}
 	p, err = child.Start(child.Config{Path: self, Args: args, File: file, Memory: l.Memory, Stall: l.Stall, Most: most})
 	if err != nil {

@@ -22,6 +22,7 @@ import (
 	"facet/internal/sandbox"
 	"facet/vision"
 	"facet/vision/pdf"
+	"facet/vision/still"
 )
 
 // fakeMagic begins a file for which the decoder of the tests is a puppet, see fake.
@@ -226,7 +227,7 @@ func TestSandbox(t *testing.T) {
 	if runtime.GOOS == "linux" && (r.FileSize != 0 || r.Memory < 1<<30 || r.CPU != time.Hour) {
 		t.Errorf("%+v", r)
 	}
-	o.RequireSandbox = true
+	o.Sandbox = still.Require
 	if _, err := pdf.Sandbox(t.Context(), o); (err == nil) != r.Full() {
 		t.Errorf("%v, where %+v", err, r)
 	}

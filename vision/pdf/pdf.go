@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"facet/vision"
+	"facet/vision/still"
 )
 
 // DecoderError says that the decoder ended on a page or a document before it was done: it crashed, hung or used up a limit.
@@ -51,9 +52,9 @@ type Options struct {
 	// Cache is the folder of the compiled renderer; if empty, facet/pdfium in the user's cache folder. Whoever may write
 	// there chooses what the decoder runs.
 	Cache string
-	// RequireSandbox refuses to decode where the kernel cannot shut the decoder off from files and sockets.
-	RequireSandbox bool
-	Limits         Limits
+	// Sandbox says what to do where the kernel cannot shut the decoder off from files and sockets; empty is still.Auto.
+	Sandbox still.Sandbox
+	Limits  Limits
 }
 
 // Limits bound what a document may take. A field of zero means that of [DefaultLimits].

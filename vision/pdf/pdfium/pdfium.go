@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"facet/internal/child"
+	"facet/internal/sandbox"
 	"facet/vision/pdf"
 )
 
@@ -32,7 +33,8 @@ func Main(args []string, in, out, errs *os.File) int {
 	cache := flags.String("cache", "", "folder of the compiled renderer")
 	memory := flags.Int64("memory", pdf.DefaultLimits.Memory, "most bytes of memory for the renderer")
 	cpu := flags.Duration("cpu", pdf.DefaultLimits.CPU, "most CPU time")
-	require := flags.Bool("require-sandbox", false, "end where the kernel cannot close files and sockets to this program")
+	confine := sandbox.Auto
+	flags.Var(&confine, "sandbox", "require, auto or off: what to do where the kernel cannot close files and sockets to this program")
 	if flags.Parse(args) != nil {
 		return 2
 	}
@@ -43,7 +45,7 @@ func Main(args []string, in, out, errs *os.File) int {
 	case "warm":
 		return warm(*cache, *memory, in, out, errs)
 	case "serve":
-		return serve(*cache, *memory, *cpu, *require, in, out, errs)
+		return serve(*cache, *memory, *cpu, confine, in, out, errs)
 	}
 	return fail(errs, errNotForPeople, 2)
 }
@@ -76,7 +78,7 @@ func warm(cache string, memory int64, in, out, errs *os.File) int {
 	return 0
 }
 
-func serve(cache string, memory int64, cpu time.Duration, require bool, in, out, errs *os.File) int {
+func serve(cache string, memory int64, cpu time.Duration, confine sandbox.Mode, in, out, errs *os.File) int {
 	file := os.NewFile(child.Input, "input")
 	info, err := file.Stat()
 	if err != nil {
@@ -89,7 +91,7 @@ func serve(cache string, memory int64, cpu time.Duration, require bool, in, out,
 	if err != nil {
 		return fail(errs, err, 1)
 	}
-	report, err := child.Confine("facet decode", memory+codeSpace, cpu, require, errs)
+	report, err := child.Confine("facet decode", memory+codeSpace, cpu, confine, errs)
 	if err != nil {
 		return fail(errs, err, 1)
 	}

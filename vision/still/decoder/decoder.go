@@ -1,0 +1,70 @@
+// Package decoder is the process in which image files are decoded: package vision behind a pipe, shut in before it is given a
+// byte of a file.
+package decoder
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"runtime/debug"
+	"time"
+
+	"facet/internal/child"
+	"facet/internal/sandbox"
+	"facet/vision"
+	"facet/vision/still"
+)
+
+const name = "facet decode image"
+
+// Main is a decoder: args are what stands behind the hidden command, requests come from in and answers go to out. It returns
+// the exit status, and the caller ends the process with it.
+func Main(args []string, in, out, errs *os.File) int {
+	return Run(args, in, out, errs, Open)
+}
+
+// Run is Main with another way to open a file.
+func Run(args []string, in io.Reader, out, errs io.Writer, open func([]byte, vision.DecodeOptions) (still.Source, error)) int {
+	flags := flag.NewFlagSet(name, flag.ContinueOnError)
+	flags.SetOutput(errs)
+	memory := flags.Int64("memory", 0, "most bytes of memory")
+	cpu := flags.Duration("cpu", 0, "most CPU time")
+	mode := sandbox.Auto
+	flags.Var(&mode, "sandbox", "require, auto or off: what to do where the kernel cannot close files and sockets to this program")
+	if flags.Parse(args) != nil {
+		return 2
+	}
+	if flags.NArg() > 0 || *memory < 1 || *cpu < time.Second {
+		fmt.Fprintf(errs, "%s: facet starts this command to read images; it is none for people\n", name)
+		return 2
+	}
+	// Rather collect often than be refused memory: the limit counts what is free within the heap as well.
+	debug.SetMemoryLimit(*memory - *memory/8)
+	report, err := child.Confine(name, *memory, *cpu, mode, errs)
+	if err == nil {
+		err = still.Serve(in, out, report, open)
+	}
+	if err != nil {
+		fmt.Fprintf(errs, "%s: %v\n", name, err)
+		return 1
+	}
+	return 0
+}
+
+// Open opens a file of any kind that package vision reads.
+func Open(data []byte, o vision.DecodeOptions) (still.Source, error) {
+	return &single{data, o}, nil
+}
+
+// single is a file of which one page is read.
+type single struct {
+	data []byte
+	o    vision.DecodeOptions
+}
+
+func (s *single) Type() string { return vision.Sniff(s.data) }
+
+func (s *single) Count() int { return 1 }
+
+func (s *single) Decode(int) (*vision.Image, error) { return vision.Decode(s.data, s.o) }
