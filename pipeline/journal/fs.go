@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"errors"
 	"io"
 	"io/fs"
 	"os"
@@ -66,10 +67,14 @@ func (f osFile) Size() (int64, error) {
 func MakeDir(dir string, o Options) error {
 	o = o.withDefaults()
 	dir = filepath.Clean(dir)
+	above := filepath.Dir(dir)
 	if info, err := o.FS.Stat(dir); err == nil && info.IsDir() {
+		// Who made it may have been killed before it was on the disk. What may not be read was not made by us.
+		if err := o.syncDir(above); err != nil && !errors.Is(err, fs.ErrPermission) {
+			return err
+		}
 		return nil
 	}
-	above := filepath.Dir(dir)
 	if above != dir {
 		if err := MakeDir(above, o); err != nil {
 			return err

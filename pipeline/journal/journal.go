@@ -5,7 +5,7 @@
 //	Append   lines → one write → one sync; what Append returned from is never lost
 //	Entry    a line is read again by its place
 //	Open     after a crash: every line is read and checked, damage is set apart, and it goes on
-//	Read     the same for onlookers; changes nothing
+//	Read     the same for onlookers; changes nothing (OpenRead: and Entry afterwards)
 //
 // A line is JSON with a checksum (line.go). A journal can be damaged in three ways that are
 // told apart: its end is torn, since the machine died while a line was written, and is cut off;
@@ -64,7 +64,7 @@ func (o Options) syncDir(dir string) error {
 	return nil
 }
 
-// Journal is a journal that is being written. Its methods are safe for concurrent use.
+// Journal is an open journal. Its methods are safe for concurrent use.
 type Journal struct {
 	path string
 	file File
@@ -86,8 +86,8 @@ const (
 )
 
 // Create begins a journal. The header is one JSON value without a line's end; Open and Read give it back. path must not
-// exist (fs.ErrExist). When Create returns, the journal is on the disk; if it does not, there is none under
-// that name, whole or in part.
+// exist (fs.ErrExist). When Create returns a journal, it is on the disk. When it fails, none is left under that
+// name as far as that is possible, and never a part of one.
 func Create(path string, header []byte, o Options) (*Journal, error) {
 	o = o.withDefaults()
 	switch _, err := o.FS.Stat(path); {
@@ -111,10 +111,10 @@ func Create(path string, header []byte, o Options) (*Journal, error) {
 		return nil, errors.Join(failed(path, "creating", err), o.discard(temp))
 	}
 	if err := o.syncDir(filepath.Dir(path)); err != nil {
-		return nil, err
+		return nil, errors.Join(err, o.discard(path))
 	}
 	if j.file, err = o.FS.OpenFile(path, os.O_RDWR, 0); err != nil {
-		return nil, failed(path, "opening", err)
+		return nil, errors.Join(failed(path, "opening", err), o.discard(path))
 	}
 	j.size.Store(int64(len(line)))
 	return j, nil
@@ -126,7 +126,7 @@ func writeFile(path string, data []byte, o Options) error {
 	if err != nil {
 		return failed(path, "creating", err)
 	}
-	if _, err = f.WriteAt(data, 0); err != nil {
+	if err = writeAt(f, data, 0); err != nil {
 		err = failed(path, "writing", err)
 	} else if !o.NoSync {
 		if err = f.Sync(); err != nil {
@@ -135,6 +135,15 @@ func writeFile(path string, data []byte, o Options) error {
 	}
 	if closeErr := f.Close(); err == nil && closeErr != nil {
 		err = failed(path, "closing", closeErr)
+	}
+	return err
+}
+
+// writeAt is f.WriteAt, for which fewer bytes than asked for are an error.
+func writeAt(f File, b []byte, offset int64) error {
+	n, err := f.WriteAt(b, offset)
+	if err == nil && n < len(b) {
+		err = io.ErrShortWrite
 	}
 	return err
 }
@@ -175,7 +184,7 @@ func (j *Journal) Append(entries ...Entry) ([]Place, error) {
 	if j.buf = buf; cap(buf) > maxKept {
 		j.buf = nil
 	}
-	if _, err := j.file.WriteAt(buf, start); err != nil {
+	if err := writeAt(j.file, buf, start); err != nil {
 		return nil, j.poison(fmt.Sprintf("writing %d bytes", len(buf)), err)
 	}
 	if !j.o.NoSync {

@@ -49,13 +49,13 @@ func putHex(dst []byte, v uint32) {
 // of JSON that parseLine can read.
 func appendLine(dst []byte, seed uint32, e Entry) ([]byte, error) {
 	if !plainKind(e.Kind) {
-		return dst, fmt.Errorf("journal: entry %q: kind %q is not a word of letters, digits, - and _", e.Key, e.Kind)
-	}
-	if bytes.IndexByte(e.Body, '\n') >= 0 || !json.Valid(e.Body) {
-		return dst, fmt.Errorf("journal: entry %q: the body is not one JSON value on one line (%d bytes)", e.Key, len(e.Body))
+		return dst, fmt.Errorf("journal: entry %.200q: kind %q is not a word of letters, digits, - and _", e.Key, e.Kind)
 	}
 	if n := minLine + len(e.Kind) + len(e.Key) + len(e.Body); n > MaxLine {
 		return dst, fmt.Errorf("journal: entry %.200q: %d bytes are too many for a line, %d are the most", e.Key, n, MaxLine)
+	}
+	if bytes.IndexByte(e.Body, '\n') >= 0 || !json.Valid(e.Body) {
+		return dst, fmt.Errorf("journal: entry %.200q: the body is not one JSON value on one line (%d bytes)", e.Key, len(e.Body))
 	}
 	at := len(dst)
 	dst = append(dst, lineStart+"00000000"+lineKind...)

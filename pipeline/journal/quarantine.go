@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 const (
@@ -28,9 +30,7 @@ type piece struct {
 // quarantine copies what of bad the quarantine does not hold yet, and returns when it is on the disk.
 func (r *replayed) quarantine(o Options, path string, bad []Damage) (err error) {
 	if len(bad) == 0 {
-		if _, err := o.FS.Stat(path); err == nil {
-			r.Quarantine = path
-		}
+		r.noteQuarantine(o, path)
 		return nil
 	}
 	q, known, err := openQuarantine(path, r.path, o)
@@ -44,29 +44,30 @@ func (r *replayed) quarantine(o Options, path string, bad []Damage) (err error) 
 	}()
 	r.Quarantine = path
 	for _, d := range bad {
-		for d.Length > 0 {
-			k, found, err := r.firstKnown(known, d)
-			if err != nil {
+		end := d.Offset + d.Length
+		for at := d.Offset; at < end; {
+			var k piece
+			if known, k, err = r.nextKnown(known, at, end); err != nil {
 				return err
 			}
-			missing := d.Length
-			if found {
-				missing = k.Offset - d.Offset
-			}
+			missing := k.Offset - at
 			for n := int64(0); n < missing; n += pieceSize {
-				if err := r.copyTo(q, d.Offset+n, min(pieceSize, missing-n)); err != nil {
+				if err := r.copyTo(q, at+n, min(pieceSize, missing-n)); err != nil {
 					return err
 				}
 			}
 			r.Copied += missing
-			done := missing
-			if found {
-				done += k.Length
-			}
-			d.Offset, d.Length = d.Offset+done, d.Length-done
+			at = k.Offset + k.Length
 		}
 	}
 	return nil
+}
+
+// noteQuarantine notes whether there is a quarantine. It is only told, so an error is as good as none.
+func (r *replayed) noteQuarantine(o Options, path string) {
+	if _, err := o.FS.Stat(path); err == nil {
+		r.Quarantine = path
+	}
 }
 
 // openQuarantine opens or begins the quarantine of a journal. known are its pieces, without their bytes.
@@ -90,6 +91,7 @@ func openQuarantine(path, of string, o Options) (q *Journal, known []piece, err 
 	if err != nil {
 		return nil, nil, err
 	}
+	slices.SortStableFunc(known, func(a, b piece) int { return cmp.Compare(a.Offset, b.Offset) })
 	r.foreign = false // a quarantine has none of its own
 	if err := r.mend(o); err != nil {
 		return nil, nil, errors.Join(err, r.file.Close())
@@ -97,22 +99,25 @@ func openQuarantine(path, of string, o Options) (q *Journal, known []piece, err 
 	return r.journal(path, o), known, nil
 }
 
-// firstKnown finds the first piece in d that the quarantine holds as it is now: where a torn line was cut
-// off, another may have followed that is torn.
-func (r *replayed) firstKnown(known []piece, d Damage) (first piece, found bool, err error) {
-	for _, k := range known {
-		if k.Offset < d.Offset || k.Length <= 0 || k.Length > pieceSize || k.Offset+k.Length > d.Offset+d.Length || found && k.Offset >= first.Offset {
+// nextKnown finds the first of the known pieces, in order of their offsets, that lies between at and end and is as the file is now: where a torn
+// line was cut off, another may have followed that is torn. It returns the pieces behind it; without one, an empty piece at end.
+func (r *replayed) nextKnown(known []piece, at, end int64) ([]piece, piece, error) {
+	for i, k := range known {
+		if k.Offset >= end {
+			return known[i:], piece{Offset: end}, nil
+		}
+		if k.Offset < at || k.Length <= 0 || k.Length > min(pieceSize, end-k.Offset) {
 			continue
 		}
 		b, err := r.bytes(k.Offset, k.Length)
 		if err != nil {
-			return piece{}, false, err
+			return nil, piece{}, err
 		}
 		if sum(0, b) == k.CRC {
-			first, found = k, true
+			return known[i+1:], k, nil
 		}
 	}
-	return first, found, nil
+	return nil, piece{Offset: end}, nil
 }
 
 func (r *replayed) copyTo(q *Journal, offset, length int64) error {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 )
 
 // Recovery says what Open or Read met.
@@ -63,27 +64,42 @@ func Open(path string, o Options, each func(Entry, Place) error) (*Journal, []by
 	if err != nil {
 		return nil, nil, Recovery{}, err
 	}
-	if err := r.repair(o, path+quarantineSuffix); err != nil {
+	err = r.repair(o, path+quarantineSuffix)
+	if err == nil {
+		err = o.syncDir(filepath.Dir(path)) // who created it may have been killed before
+	}
+	if err != nil {
 		return nil, nil, Recovery{}, errors.Join(err, r.file.Close())
 	}
 	return r.journal(path, o), r.header, r.Recovery, nil
 }
 
-// Read reads a journal as Open does and changes nothing. Another process may be writing it: what it writes
-// meanwhile may be missing.
-func Read(path string, o Options, each func(Entry, Place) error) ([]byte, Recovery, error) {
+// OpenRead reads a journal as Open does and changes nothing; the Journal is for Entry, its Append fails. Another process
+// may be writing the file: what it writes meanwhile may be missing, and may not be on the disk yet.
+func OpenRead(path string, o Options, each func(Entry, Place) error) (*Journal, []byte, Recovery, error) {
 	o = o.withDefaults()
 	r, err := replay(path, os.O_RDONLY, o, each)
 	if err != nil {
+		return nil, nil, Recovery{}, err
+	}
+	r.noteQuarantine(o, path+quarantineSuffix)
+	j := r.journal(path, o)
+	j.err = failed(path, "writing", errReadOnly)
+	return j, r.header, r.Recovery, nil
+}
+
+var errReadOnly = errors.New("it was opened for reading only")
+
+// Read is OpenRead and Close.
+func Read(path string, o Options, each func(Entry, Place) error) ([]byte, Recovery, error) {
+	j, header, rec, err := OpenRead(path, o, each)
+	if err != nil {
 		return nil, Recovery{}, err
 	}
-	if _, err := o.FS.Stat(path + quarantineSuffix); err == nil {
-		r.Quarantine = path + quarantineSuffix
+	if err := j.Close(); err != nil {
+		return nil, Recovery{}, err
 	}
-	if err := r.file.Close(); err != nil {
-		return nil, Recovery{}, failed(path, "closing", err)
-	}
-	return r.header, r.Recovery, nil
+	return header, rec, nil
 }
 
 // replayed is a journal whose lines were read.
@@ -101,35 +117,39 @@ type replayed struct {
 	foreign bool // the unfinished last line does not look like the beginning of one that Append wrote
 }
 
-// replay reads all lines. The file is closed if it fails.
-func replay(path string, flag int, o Options, each func(Entry, Place) error) (r *replayed, err error) {
-	r = &replayed{path: path, each: each}
-	if r.file, err = o.FS.OpenFile(path, flag, 0); err != nil {
+// replay opens a journal and reads all lines.
+func replay(path string, flag int, o Options, each func(Entry, Place) error) (*replayed, error) {
+	file, err := o.FS.OpenFile(path, flag, 0)
+	if err != nil {
 		return nil, failed(path, "opening", err)
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, r.file.Close())
-		}
-	}()
-	if r.size, err = r.file.Size(); err != nil {
-		return nil, failed(path, "asking for the size", err)
+	r := &replayed{path: path, file: file, each: each}
+	if err := r.all(flag == os.O_RDONLY); err != nil {
+		return nil, errors.Join(err, file.Close())
 	}
-	s := &scanner{file: r.file, path: path, size: r.size, shrink: flag == os.O_RDONLY}
+	return r, nil
+}
+
+// all reads all lines; beside a writer the file may become shorter meanwhile.
+func (r *replayed) all(besideWriter bool) (err error) {
+	if r.size, err = r.file.Size(); err != nil {
+		return failed(r.path, "asking for the size", err)
+	}
+	s := &scanner{file: r.file, path: r.path, size: r.size, shrink: besideWriter}
 	if r.header, r.seed, err = readHeader(s); err != nil {
-		return nil, err
+		return err
 	}
 	for {
 		sp, err := s.next()
 		if err == io.EOF {
-			r.lines = s.lines
-			return r, nil
+			r.size, r.lines = s.size, s.lines
+			return nil
+		}
+		if err == nil {
+			err = r.line(sp)
 		}
 		if err != nil {
-			return nil, err
-		}
-		if err := r.line(sp); err != nil {
-			return nil, err
+			return err
 		}
 	}
 }
@@ -162,25 +182,30 @@ func (r *replayed) entry(e Entry, offset int64, length int) error {
 }
 
 // salvage finds the good lines in a piece that is none, because the end of one was damaged, and notes the rest
-// as damage. A line reaches no further than to the next beginning of one.
+// as damage. A body may hold what looks like the beginning of a line, so that a line is followed to
+// where its braces close; when that has led nowhere for four times the length of the piece, to the next beginning only.
 func (r *replayed) salvage(sp span) (good bool, err error) {
 	done := 0 // all before it is accounted for
-	begin := bytes.Index(sp.text, []byte(lineStart))
-	for begin >= 0 {
-		next, limit := bytes.Index(sp.text[begin+1:], []byte(lineStart)), len(sp.text)
-		if next >= 0 {
-			next += begin + 1
+	far := 4 * len(sp.text)
+	for begin := indexFrom(sp.text, lineStart, 0); begin >= 0; {
+		next := indexFrom(sp.text, lineStart, begin+1)
+		limit := len(sp.text)
+		if far <= 0 && next >= 0 {
 			limit = next
 		}
-		if n := valueEnd(sp.text[begin:limit]); n > 0 {
-			if e, ok := parseLine(sp.text[begin:begin+n], r.seed, &r.kinds); ok {
-				good = true
-				r.damage(sp, done, begin)
-				done = begin + n
-				if err := r.entry(e, sp.offset+int64(begin), n); err != nil {
-					return good, err
-				}
+		n := valueEnd(sp.text[begin:limit])
+		if n < 0 {
+			far -= limit - begin
+		} else if e, ok := parseLine(sp.text[begin:begin+n], r.seed, &r.kinds); ok {
+			good = true
+			r.damage(sp, done, begin)
+			done = begin + n
+			if err := r.entry(e, sp.offset+int64(begin), n); err != nil {
+				return good, err
 			}
+			next = indexFrom(sp.text, lineStart, done)
+		} else {
+			far -= n
 		}
 		begin = next
 	}
@@ -206,6 +231,15 @@ func (r *replayed) damage(sp span, from, to int) {
 		return
 	}
 	r.Damaged = append(r.Damaged, d)
+}
+
+// indexFrom is the index of the first sub in b that does not begin before from, or -1.
+func indexFrom(b []byte, sub string, from int) int {
+	i := bytes.Index(b[from:], []byte(sub))
+	if i < 0 {
+		return -1
+	}
+	return from + i
 }
 
 // beginsLine reports whether b can be the beginning of a line that Append wrote.
@@ -248,7 +282,7 @@ func (r *replayed) mend(o Options) error {
 			return failedAt(r.path, "cutting off the unfinished line", r.size, r.lines+1, err)
 		}
 	case r.Ended:
-		if _, err := r.file.WriteAt([]byte{'\n'}, r.size); err != nil {
+		if err := writeAt(r.file, []byte{'\n'}, r.size); err != nil {
 			return failedAt(r.path, "ending the last line", r.size, r.lines+1, err)
 		}
 		r.size++

@@ -91,7 +91,7 @@ func (s *scanner) fill() (int, error) {
 	copy(s.buf, s.buf[s.from:])
 	s.buf, s.from = s.buf[:have], 0
 	if have == cap(s.buf) {
-		grown := make([]byte, have, min(max(2*have, firstBuffer), MaxLine+firstBuffer))
+		grown := make([]byte, have, min(int64(max(2*have, firstBuffer)), MaxLine+firstBuffer, int64(have)+left))
 		copy(grown, s.buf)
 		s.buf = grown
 	}

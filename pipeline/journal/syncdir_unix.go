@@ -2,7 +2,11 @@
 
 package journal
 
-import "os"
+import (
+	"errors"
+	"os"
+	"syscall"
+)
 
 func syncDir(name string) error {
 	d, err := os.Open(name)
@@ -10,6 +14,9 @@ func syncDir(name string) error {
 		return err
 	}
 	err = d.Sync()
+	if errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
+		err = nil // some network file systems have no such call, and nothing to wait for
+	}
 	if closeErr := d.Close(); err == nil {
 		err = closeErr
 	}
