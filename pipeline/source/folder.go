@@ -102,16 +102,16 @@ func (w *walk) enter(dir, below string, depth int) error {
 
 // below enters a folder that was found in another. What is wrong with it is a warning.
 func (w *walk) below(dir, below string, info fs.FileInfo, depth int) {
+	if depth > w.options.Limits.Depth {
+		w.warn("%s: more than %d folders deep, not entered", dir, w.options.Limits.Depth)
+		return
+	}
 	if id, ok := idOf(dir, info); ok {
 		if first, again := w.entered[id]; again {
 			w.warn("%s: leads to the same folder as %s and is not entered again", dir, first)
 			return
 		}
 		w.entered[id] = dir
-	}
-	if depth > w.options.Limits.Depth {
-		w.warn("%s: more than %d folders deep, not entered", dir, w.options.Limits.Depth)
-		return
 	}
 	if err := w.enter(dir, below, depth); err != nil {
 		w.warn("%s: this folder cannot be read: %v", dir, err)

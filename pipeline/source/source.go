@@ -185,7 +185,7 @@ func (s *Sources) path(path string) error {
 		return s.names()
 	}
 	if hasMeta(path) {
-		if _, err := os.Lstat(path); errors.Is(err, os.ErrNotExist) {
+		if _, err := os.Lstat(path); err != nil {
 			return s.pattern(path)
 		}
 	}
