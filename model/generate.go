@@ -52,6 +52,7 @@ const (
 type Reply struct {
 	Tokens []Token
 	Finish Finish
+	Loop   Loop  // of FinishLoop
 	Err    error // if not nil, Finish is empty and Tokens are those before the error
 }
 
@@ -93,6 +94,7 @@ type generation struct {
 	sampler *sampler
 	reply   Reply
 	ids     []int32 // of the reply; the last is what the next step runs
+	guard   loopGuard
 
 	allowed []int32 // what Allow said of the next token
 	points  []int   // where the prompt may be kept or go on from what is kept
@@ -147,6 +149,9 @@ func (b *Batch) Add(r Request) error {
 		request: r,
 		seq:     newSequence(c, r.Prompt, b.pages),
 		sampler: newSampler(r.Sampling, r.Stream),
+	}
+	if t := b.model.tokenizer; t != nil {
+		g.guard.bytes = t.Bytes
 	}
 	if b.kept.recent.Len() > 0 || r.Keep {
 		g.points = b.model.reusePoints(r.Prompt)
@@ -330,13 +335,17 @@ func (g *generation) take(m *Model, c chosen) {
 		g.request.OnToken(t)
 	}
 	r := &g.request
+	loop, loops := Loop{}, false
+	if !r.IgnoreEnd {
+		loop, loops = g.guard.add(g.ids)
+	}
 	switch {
 	case !r.IgnoreEnd && slices.Contains(m.ids.end, t.ID):
 		g.reply.Finish = FinishStop
 	case len(g.reply.Tokens) >= r.MaxTokens:
 		g.reply.Finish = FinishLength
-	case !r.IgnoreEnd && loops(g.ids):
-		g.reply.Finish = FinishLoop
+	case loops:
+		g.reply.Finish, g.reply.Loop = FinishLoop, loop
 	}
 }
 

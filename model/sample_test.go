@@ -136,30 +136,3 @@ func TestSampleStreams(t *testing.T) {
 		t.Error("another seed or id gave the same stream")
 	}
 }
-
-func TestLoops(t *testing.T) {
-	repeat := func(n int, pattern ...int32) []int32 { return slices.Repeat(pattern, n) }
-	varied := make([]int32, 300)
-	for i := range varied {
-		varied[i] = int32(i * i % 251)
-	}
-	table := slices.Concat(repeat(11, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13)) // 11 equal rows
-	for _, c := range []struct {
-		name string
-		ids  []int32
-		want bool
-	}{
-		{"nothing", nil, false},
-		{"varied", varied, false},
-		{"one token, short", repeat(127, 7), false},
-		{"one token, long", repeat(128, 7), true},
-		{"a pair", slices.Concat(varied, repeat(64, 1, 2)), true},
-		{"a table of equal rows", table, false},
-		{"one row too many", slices.Concat(table, repeat(1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13)), true},
-		{"a loop that was left", slices.Concat(repeat(200, 7), varied), false},
-	} {
-		if got := loops(c.ids); got != c.want {
-			t.Errorf("%s: got %v, want %v", c.name, got, c.want)
-		}
-	}
-}
