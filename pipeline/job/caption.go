@@ -107,11 +107,12 @@ func (rec *Record) speak() {
 
 // caption is a reply that is text, with what a loop repeats once.
 func (r Reply) caption(w *warnings, what string) string {
+	r = r.kept()
 	text := plainText(r.text())
 	switch r.Finish {
 	case FinishLoop:
 		text = cutRepeats(text)
-		w.warn("%s repeated itself and was stopped: its end is missing", what)
+		w.warn("%s %s and was stopped: its end is missing", what, r.looped())
 	case FinishLength:
 		w.warn("%s was cut at the token limit: its end is missing", what)
 	}
@@ -120,6 +121,7 @@ func (r Reply) caption(w *warnings, what string) string {
 
 // readScene reads the reply about some seconds of a film: an object as asked for, or prose.
 func readScene(r Reply, w *warnings) Scene {
+	r = r.kept()
 	s := Scene{Start: Seconds(r.Start), End: Seconds(r.End)}
 	reply, asked := r.text(), false
 	if i := strings.IndexByte(reply, '{'); i >= 0 {

@@ -356,6 +356,7 @@ func Plain(text string) []Token {
 type Reply struct {
 	Tokens        []Token     // their texts, joined, are the reply, without thinking and end token
 	Finish        Finish      // why generation ended: FinishStop, FinishLength or FinishLoop
+	Loop          Loop        // where it loops, if Finish is FinishLoop
 	Boxes         Boxes       // what was asked for, from Plan
 	Width, Height int         // of an image: the original upright one, in pixels
 	Ink           *vision.Ink // of an image: what is on it; nil if that was not looked at
@@ -371,6 +372,28 @@ type Reply struct {
 	Language   string       // what the user said is spoken
 	Detects    bool         // the question was which language is spoken, see AskLanguage
 	Translate  string       // what is said was to be translated into this language
+}
+
+// Loop says where a reply began to repeat itself, as model.Loop does; zero is unknown.
+type Loop struct {
+	Keep  int // tokens up to the end of the first round
+	Times int // rounds, the first included
+}
+
+// kept is a reply without what it repeated: the rounds of its loop after the first one.
+func (r Reply) kept() Reply {
+	if r.Finish == FinishLoop && 0 < r.Loop.Keep && r.Loop.Keep < len(r.Tokens) {
+		r.Tokens = r.Tokens[:r.Loop.Keep]
+	}
+	return r
+}
+
+// looped says that a reply repeated itself, and how often if that is known.
+func (r Reply) looped() string {
+	if r.Loop.Times > 0 {
+		return fmt.Sprintf("repeated itself %d times", r.Loop.Times)
+	}
+	return "repeated itself"
 }
 
 // text joins the tokens.

@@ -50,7 +50,7 @@ func readOCR(rec *Record, replies []Reply) {
 		rec.Finish, rec.Text, rec.Blocks, rec.Blank = FinishStop, "", []Block{}, &blank
 		return
 	}
-	r := replies[0]
+	r := replies[0].kept()
 	if r.Width <= 0 || r.Height <= 0 {
 		panic(fmt.Sprintf("job: ocr: image of %d x %d pixels", r.Width, r.Height))
 	}
@@ -95,7 +95,7 @@ func (o *ocrReader) cut() {
 	case FinishLength:
 		o.warn("the reply was cut at the token limit: the end of the text is missing")
 	case FinishLoop:
-		o.warn("the model repeated itself and was stopped: the end of the text is missing")
+		o.warn("the model %s and was stopped: what it repeated is there once, and the end of the text is missing", o.reply.looped())
 	}
 }
 

@@ -3,7 +3,9 @@ package job
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -326,4 +328,48 @@ func FuzzReadOCR(f *testing.F) {
 			}
 		}
 	})
+}
+
+// Of what a reply repeated one round is kept, and the record says how often it stood there.
+func TestReadLoops(t *testing.T) {
+	const one = `{"box_2d":[100,200,300,400],"text":"one"},`
+	march := func(y int) string { return fmt.Sprintf(`{"box_2d":[%d,200,%d,400],"text":"no end"},`, y, y+5) }
+	tokens := Plain("[" + one + march(300))
+	tokens = append(tokens, Plain(march(310))...)
+	tokens = append(tokens, Plain(march(320)+`{"box_2d":[330,`)...)
+	r := Reply{Tokens: tokens, Finish: FinishLoop, Loop: Loop{Keep: 1, Times: 80}, Boxes: BoxesLine, Width: 500, Height: 200}
+	warning := "the model repeated itself 80 times and was stopped: what it repeated is there once, and the end of the text is missing"
+	for _, c := range []struct {
+		loop Loop
+		want string
+		warn string
+	}{
+		{Loop{1, 80}, "one\nno end", warning},
+		{Loop{2, 80}, "one\nno end\nno end", warning},
+		{Loop{}, "one\nno end\nno end\nno end", strings.ReplaceAll(warning, " 80 times", "")}, // of an engine that does not know
+		{Loop{99, 80}, "one\nno end\nno end\nno end", warning},
+	} {
+		rec, r := new(Record), r
+		r.Loop = c.loop
+		OCR.Read(rec, []Reply{r})
+		if rec.Text != c.want || rec.Finish != FinishLoop || !slices.Equal(rec.Warnings, []string{c.warn}) || *rec.Blank {
+			t.Errorf("%+v: text %q, finish %s, warnings %q", c.loop, rec.Text, rec.Finish, rec.Warnings)
+		}
+	}
+	stopped := r
+	stopped.Finish = FinishStop // no loop, whatever stands there
+	rec := new(Record)
+	if OCR.Read(rec, []Reply{stopped}); !strings.HasSuffix(rec.Text, "no end\nno end\nno end") {
+		t.Errorf("without a loop: %q", rec.Text)
+	}
+	speech := Reply{Medium: Sound, Tokens: []Token{{"Hello.", 0}, {" So", -1}, {" what", -9}, {" so", -9}, {" what", -9}}, Finish: FinishLoop, Loop: Loop{3, 50}, End: 2}
+	if s := transcript(speech).Segments[0]; s.Text != "Hello. So what" || s.Confidence != 0.0357 { // exp(-10/3)
+		t.Errorf("speech: %+v", s)
+	}
+	for _, m := range []Medium{Image, Film} {
+		speech.Medium, rec = m, new(Record)
+		if Caption.Read(rec, []Reply{speech}); rec.Text != "Hello. So what" || len(rec.Warnings) != 1 || !strings.Contains(rec.Warnings[0], "repeated itself 50 times") {
+			t.Errorf("caption of %s: %q, %q", m, rec.Text, rec.Warnings)
+		}
+	}
 }

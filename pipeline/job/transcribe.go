@@ -110,12 +110,13 @@ func readTranscript(rec *Record, replies []Reply) {
 
 // readSegment reads the reply about a piece; it is false if that holds no words.
 func readSegment(r Reply, w *warnings) (Segment, bool) {
+	r = r.kept()
 	whole := r.text()
 	text := whole
 	switch r.Finish {
 	case FinishLoop:
 		text = cutRepeats(text)
-		w.warn("%s: the model repeated itself; what it repeated is there once, and what is said after it is missing", r.when())
+		w.warn("%s: the model %s; what it repeated is there once, and what is said after it is missing", r.when(), r.looped())
 	case FinishLength:
 		text = cutRepeats(text)
 		w.warn("%s: the reply was cut at the token limit: the end is missing", r.when())
