@@ -52,6 +52,9 @@ func (o *Options) byContent(head []byte) bool {
 func (s *Sources) folder(dir string, info fs.FileInfo) error {
 	before, skipped := len(s.items)+s.repeats, s.skipped
 	w := walk{Sources: s, entered: map[folderID]string{}}
+	if s.options.Recursive {
+		w.markAbove(dir)
+	}
 	if id, ok := idOf(dir, info); ok {
 		w.entered[id] = dir
 	}
@@ -68,6 +71,28 @@ func (s *Sources) folder(dir string, info fs.FileInfo) error {
 type walk struct {
 	*Sources
 	entered map[folderID]string // folders and the path that they were entered by
+}
+
+// markAbove counts the folders that dir is in as entered: a link to one of them, such as to /, would make all of a disk
+// the input.
+func (w *walk) markAbove(dir string) {
+	real, err := filepath.EvalSymlinks(dir)
+	if err == nil {
+		real, err = filepath.Abs(real)
+	}
+	if err != nil {
+		return // what was opened by this path will say what is wrong
+	}
+	for above := filepath.Dir(real); ; above = filepath.Dir(above) {
+		if info, err := os.Stat(above); err == nil {
+			if id, ok := idOf(above, info); ok {
+				w.entered[id] = above + ", which it is in,"
+			}
+		}
+		if above == filepath.Dir(above) {
+			return
+		}
+	}
 }
 
 // enter lists one folder; below is its path in the folder that the user named, with a slash at the end.

@@ -278,7 +278,7 @@ func TestAllEndsWithContext(t *testing.T) {
 
 // A million files fit into a small part of what the engine takes.
 func TestMemory(t *testing.T) {
-	const n = 200_000
+	const n = 50_000
 	var names strings.Builder
 	for i := range n {
 		fmt.Fprintf(&names, "no/such/folder/with/a/long/name/%03d/page-%06d.png\n", i%500, i)
