@@ -68,7 +68,7 @@ func checkAllowed(t *testing.T, m *Model, p *Prompt, reply []Token, allowed []in
 			sum += math.Exp(float64(logits[id]))
 		}
 		want := float64(logits[best]) - math.Log(sum)
-		if token.ID != best || math.Abs(float64(token.LogProb)-want) > 1e-5 {
+		if token.ID != best || math.Abs(float64(token.LogProb)-want) > 1e-5 || token.Forced != (len(allowed) == 1) {
 			t.Fatalf("after %d tokens: %v, want token %d with %g", whole.Len(), token, best, want)
 		}
 		whole.IDs = append(slices.Clone(whole.IDs), token.ID)
@@ -82,7 +82,7 @@ func TestAllowFollowsTheReply(t *testing.T) {
 	r := prompts(t, m, 1)[0]
 	r.Allow = func(reply []int32) []int32 { return []int32{int32(100 + len(reply))} }
 	for i, token := range generate(t, m.NewBatch(), []Request{r})[r.ID] {
-		if token.ID != int32(100+i) || token.LogProb != 0 {
+		if token.ID != int32(100+i) || token.LogProb != 0 || !token.Forced {
 			t.Errorf("token %d is %v", i, token)
 		}
 	}

@@ -36,6 +36,7 @@ type Request struct {
 type Token struct {
 	ID      int32
 	LogProb float32 // natural logarithm of its probability before temperature and cuts
+	Forced  bool    // no other token was allowed, so LogProb, which is 0, tells nothing
 }
 
 // Finish says why a reply ended.
@@ -220,6 +221,7 @@ func (b *Batch) run(segments []segment, owners []*generation) ([]chosen, error) 
 		if segments[n].wanted > 0 {
 			if c := &choices[n]; c.err == nil {
 				c.token.ID, c.token.LogProb, c.err = g.next(logits[row], segments[n].allowed, m.ids.suppressed)
+				c.token.Forced = len(g.allowed) == 1
 			}
 			row++
 		}

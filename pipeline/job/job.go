@@ -342,7 +342,8 @@ type Token struct {
 	// Text is what the token adds to the reply, in bytes: it may end inside
 	// a character, or be empty where a decoder holds bytes back.
 	Text string
-	// LogProb is the natural logarithm of its probability, NaN if unknown.
+	// LogProb is the natural logarithm of its probability among the tokens that were allowed. It is NaN where it
+	// says nothing about the text: if it is unknown, if no other token was allowed, and of what is no part of the answer, as a thought.
 	LogProb float32
 }
 
@@ -428,7 +429,7 @@ func newConfidences(tokens []Token) confidences {
 // span returns exp(mean log-probability) of the tokens whose bytes are all in [from, to),
 // from 0.0001 to 1 in steps of 0.0001; 0 means unknown. A token that holds bytes of the form
 // around it as well, such as `."},`, tells mostly how sure the model is of the form: such tokens count
-// only where there are no others. An empty token belongs to the byte it stands before.
+// only where there are no others. Tokens whose probability is NaN do not count. An empty token belongs to the byte it stands before.
 func (c confidences) span(from, to int) float64 {
 	if from >= to {
 		return 0
@@ -442,6 +443,9 @@ func (c confidences) span(from, to int) float64 {
 		n   int
 	}
 	for ; i < len(c.log) && c.start[i] < to; i++ {
+		if math.IsNaN(float64(c.log[i])) {
+			continue
+		}
 		kind := &inside
 		if c.start[i] < from || c.start[i+1] > to {
 			kind = &shared

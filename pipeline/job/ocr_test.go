@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -239,6 +240,8 @@ func TestConfidence(t *testing.T) {
 		{"bytes held back", []Token{{"h", ln(0.8)}, {"", ln(0.1)}, {"é", ln(0.8)}, {"y", ln(0.1)}}, 0.2828},
 		{"half a character", []Token{{"h\xc3", ln(0.9)}, {"\xa9y", ln(0.4)}}, 0.6},
 		{"unknown", []Token{{"héy", float32(math.NaN())}}, 0},
+		{"forced", []Token{{"h", ln(0.5)}, {"é", float32(math.NaN())}, {"y", ln(0.5)}}, 0.5},
+		{"a thought between", []Token{{"hé", ln(0.5)}, {"", float32(math.NaN())}, {"y", ln(0.5)}}, 0.5},
 		{"impossible", []Token{{"héy", float32(math.Inf(-1))}}, 0.0001},
 		{"above one", []Token{{"héy", 0.5}}, 1},
 	}
@@ -328,6 +331,49 @@ func FuzzReadOCR(f *testing.F) {
 			}
 		}
 	})
+}
+
+// The confidence of each line is the geometric mean over the tokens of its text, however the reply is cut into tokens:
+// compared with the mean computed byte by byte.
+func TestConfidenceOfCuts(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	lines := []string{"one", "two, 2", "ünï — 三", "x"}
+	reply, part := "[", []int{0} // part: by byte, the line whose text it is, from 1
+	for i, l := range lines {
+		before := fmt.Sprintf(`{"box_2d":[%d,1,%d,9],"text":"`, i*9, i*9+5)
+		reply += before + l + `"},`
+		part = append(append(append(part, make([]int, len(before))...), slices.Repeat([]int{i + 1}, len(l))...), 0, 0, 0)
+	}
+	reply, part[len(part)-1] = strings.TrimSuffix(reply, ",")+"]", 0
+	for range 300 {
+		var tokens []Token
+		sums, counts := make([]float64, len(lines)+1), make([]float64, len(lines)+1)
+		for from := 0; from < len(reply); {
+			to := min(len(reply), from+1+r.IntN(5))
+			token := Token{reply[from:to], -3 * r.Float32()}
+			if r.IntN(6) == 0 {
+				token.LogProb = float32(math.NaN())
+			}
+			if p := part[from]; p > 0 && part[to-1] == p && token.LogProb < 1 { // no NaN
+				sums[p] += float64(token.LogProb)
+				counts[p]++
+			}
+			tokens, from = append(tokens, token), to
+		}
+		rec := new(Record)
+		OCR.Read(rec, []Reply{{Tokens: tokens, Finish: FinishStop, Boxes: BoxesLine, Width: 10, Height: 10}})
+		for i, b := range rec.Blocks {
+			if counts[i+1] == 0 {
+				continue // see TestConfidence
+			}
+			if want := math.Exp(sums[i+1] / counts[i+1]); math.Abs(b.Confidence-want) > 1e-4 {
+				t.Fatalf("line %q of %v: confidence %g, want %g", b.Text, tokens, b.Confidence, want)
+			}
+		}
+		if len(rec.Blocks) != len(lines) {
+			t.Fatalf("%d blocks of %q", len(rec.Blocks), reply)
+		}
+	}
 }
 
 // Of what a reply repeated one round is kept, and the record says how often it stood there.
