@@ -36,7 +36,7 @@ func bmpHeader(data []byte) (header, error) {
 		return header{}, unsupportedErrorf("BMP with %d bits a pixel is not supported", bits)
 	}
 	row := (w*bits + 31) / 32 * 4
-	return header{width: int(w), height: int(h), orientation: 1, pages: 1, least: fileHeader + infoHeader + float64(row)*float64(h)}, nil
+	return header{width: int(w), height: int(h), orientation: 1, least: fileHeader + infoHeader + float64(row)*float64(h)}, nil
 }
 
 func decodeBMP(data []byte, overWhite bool) (*raster, error) {

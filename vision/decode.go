@@ -6,13 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strings"
 
 	"image/jpeg"
 	"image/png"
 
 	"golang.org/x/image/bmp"
-	"golang.org/x/image/tiff"
 )
 
 // Limits are what a file may claim before it is decoded. A field of zero means that of [DefaultLimits],
@@ -21,12 +21,13 @@ type Limits struct {
 	Bytes  int64 // of the file
 	Pixels int64 // width times height
 	Side   int   // the longer side, in pixels
+	Pages  int   // of a TIFF file, and frames of a GIF
 }
 
 // DefaultLimits suit somebody's own scans. 178,956,970 pixels (an A0 sheet at 300 dpi has 140 million) is where
-// Pillow refuses an image; 65,535 is the longest side a JPEG file can have. A decoded image takes 3 bytes
+// Pillow refuses an image; 65,535 is the longest side a JPEG file can have; 10,000 pages are a thick book. A decoded image takes 3 bytes
 // a pixel, and decoding it up to 12 more, so a service should set the limits lower.
-var DefaultLimits = Limits{Bytes: 256 << 20, Pixels: 178_956_970, Side: 65_535}
+var DefaultLimits = Limits{Bytes: 256 << 20, Pixels: 178_956_970, Side: 65_535, Pages: 10_000}
 
 // orDefault returns l with its zero fields filled in.
 func (l Limits) orDefault() Limits {
@@ -34,6 +35,7 @@ func (l Limits) orDefault() Limits {
 		Bytes:  cmp.Or(l.Bytes, DefaultLimits.Bytes),
 		Pixels: cmp.Or(l.Pixels, DefaultLimits.Pixels),
 		Side:   cmp.Or(l.Side, DefaultLimits.Side),
+		Pages:  cmp.Or(l.Pages, DefaultLimits.Pages),
 	}
 }
 
@@ -48,6 +50,9 @@ func (l Limits) check(width, height int) error {
 	return nil
 }
 
+// Check returns an [UnsupportedError] if an image of this size is past a limit.
+func (l Limits) Check(width, height int) error { return l.orDefault().check(width, height) }
+
 // DecodeOptions say how a file is decoded. The zero value reads as the reference does, within DefaultLimits.
 type DecodeOptions struct {
 	Limits         Limits
@@ -57,25 +62,49 @@ type DecodeOptions struct {
 // A format is one kind of file that Decode reads.
 type format struct {
 	mediaType string
-	header    func(data []byte) (header, error)
-	decode    func(data []byte, overWhite bool) (*raster, error)
+	open      func(data []byte, most int) (pages, error) // most pages; what is more is an error
 }
 
-// A header is what a file claims about its image. Reading it allocates nothing of the image's size.
+// pages are the images of a file, counted from 0.
+type pages interface {
+	count() int // at least 1
+	header(i int) (header, error)
+	decode(i int, overWhite bool) (*raster, error) // header has said that there is no error
+}
+
+// A header is what a file claims about an image. Reading it allocates nothing of the image's size.
 type header struct {
-	width, height int // as stored; both at least 1 and at most 2³¹ − 1
-	orientation   int // 1 to 8
-	pages         int
+	width, height int     // as stored; both at least 1 and at most 2³¹ − 1
+	orientation   int     // 1 to 8
 	least         float64 // bytes that any complete file of this size and kind has; 0 if nothing can be said. It can be past int64
 }
 
+// single is a file with one image.
+type single struct {
+	data       []byte
+	readHeader func(data []byte) (header, error)
+	readPixels func(data []byte, overWhite bool) (*raster, error)
+}
+
+func (s single) count() int                 { return 1 }
+func (s single) header(int) (header, error) { return s.readHeader(s.data) }
+func (s single) decode(_ int, overWhite bool) (*raster, error) {
+	return s.readPixels(s.data, overWhite)
+}
+
+// one makes a way to open files that have one image.
+func one(readHeader func([]byte) (header, error), readPixels func([]byte, bool) (*raster, error)) func([]byte, int) (pages, error) {
+	return func(data []byte, _ int) (pages, error) { return single{data, readHeader, readPixels}, nil }
+}
+
 var formats = []format{
-	{"image/png", pngHeader, decodePNG},
-	{"image/jpeg", jpegHeader, decodeJPEG},
-	{"image/gif", gifHeader, decodeGIF},
-	{"image/webp", webpHeader, decodeWebP},
-	{"image/tiff", tiffHeader, decodeTIFF},
-	{"image/bmp", bmpHeader, decodeBMP},
+	{"image/png", one(pngHeader, decodePNG)},
+	{"image/jpeg", one(jpegHeader, decodeJPEG)},
+	{"image/gif", openGIF},
+	{"image/webp", one(webpHeader, decodeWebP)},
+	{"image/tiff", openTIFF},
+	{"image/bmp", one(bmpHeader, decodeBMP)},
+	{"image/x-portable-anymap", one(pnmHeader, decodePNM)},
 }
 
 // Sniff returns the media type of a file by its first bytes, of which it wants 32, or "" if it is no image.
@@ -98,13 +127,15 @@ func Sniff(head []byte) string {
 		return "image/tiff"
 	case has(0, "BM") && has(6, "\x00\x00\x00\x00"): // two letters alone begin many a text
 		return "image/bmp"
+	case isPNM(head):
+		return "image/x-portable-anymap"
 	case has(0, "%PDF-"):
 		return "application/pdf"
 	case has(0, "\xff\x0a"), has(4, "JXL \r\n\x87\n"):
 		return "image/jxl"
 	case has(4, "jP  \r\n\x87\n"), has(0, "\xff\x4f\xff\x51"):
 		return "image/jp2"
-	case has(4, "ftypavif"), has(4, "ftypavis"):
+	case has(4, "ftypavif"), has(4, "ftypavis"), has(4, "ftypmif1") && bytes.Contains(head, []byte("avif")):
 		return "image/avif"
 	}
 	for _, brand := range []string{"heic", "heix", "heim", "heis", "hevc", "hevx", "mif1", "msf1"} {
@@ -133,7 +164,7 @@ func sniff(data []byte) (format, error) {
 	return format{}, unsupportedErrorf("%s is not supported yet", strings.ToUpper(name))
 }
 
-// Peek returns the upright size and the media type of an image from its header. It decodes no pixels, and it
+// Peek returns the upright size and the media type of an image from its header; of several pages, the first's. It decodes no pixels, and it
 // applies no limits; what it accepts may still fail to decode. Errors are those of [Decode].
 func Peek(data []byte) (width, height int, mediaType string, err error) {
 	f, err := sniff(data)
@@ -141,7 +172,11 @@ func Peek(data []byte) (width, height int, mediaType string, err error) {
 		return 0, 0, "", fmt.Errorf("vision: %w", err)
 	}
 	defer recoverFormat(f.mediaType, &err)
-	h, err := f.header(data)
+	p, err := f.open(data, math.MaxInt)
+	if err != nil {
+		return 0, 0, f.mediaType, fmt.Errorf("vision: %s: %w", f.mediaType, err)
+	}
+	h, err := p.header(0)
 	if err != nil {
 		return 0, 0, f.mediaType, fmt.Errorf("vision: %s: %w", f.mediaType, err)
 	}
@@ -153,12 +188,31 @@ func Peek(data []byte) (width, height int, mediaType string, err error) {
 }
 
 // Decode reads an image file: PNG, JPEG, GIF (its first frame, on its screen), WebP (its first frame), TIFF (its first
-// page) or BMP, told apart by their first bytes. The pixels are those that Pillow's exif_transpose and convert("RGB") give,
+// page), BMP or PNM, told apart by their first bytes. The pixels are those that Pillow's exif_transpose and convert("RGB") give,
 // JPEG within two levels; see [DecodeOptions] for transparency. data is only read, and not kept.
 //
 // Errors wrap a [FormatError] if the file is broken or no image, and an [UnsupportedError] if it is of a kind that
 // isn't read or past o.Limits, which are checked before anything of the image's size is allocated.
-func Decode(data []byte, o DecodeOptions) (m *Image, err error) {
+func Decode(data []byte, o DecodeOptions) (*Image, error) {
+	f, err := Open(data, o)
+	if err != nil {
+		return nil, err
+	}
+	return f.Decode(1)
+}
+
+// A File is an image file of which each page is decoded alone: those of TIFF, but not smaller copies and masks; the frames of
+// GIF, as a player shows them; the only or first image of other formats. It is not safe for concurrent use.
+type File struct {
+	data      []byte
+	mediaType string
+	o         DecodeOptions
+	pages     pages
+}
+
+// Open finds the pages of a file that [Decode] reads, and keeps data. Errors are those of Decode; a page that is broken or past the
+// limits of an image is an error of its own.
+func Open(data []byte, o DecodeOptions) (file *File, err error) {
 	o.Limits = o.Limits.orDefault()
 	if n := int64(len(data)); o.Limits.Bytes > 0 && n > o.Limits.Bytes {
 		return nil, fmt.Errorf("vision: %w", unsupportedErrorf("%d bytes are more than the limit of %d", n, o.Limits.Bytes))
@@ -168,25 +222,48 @@ func Decode(data []byte, o DecodeOptions) (m *Image, err error) {
 		return nil, fmt.Errorf("vision: %w", err)
 	}
 	defer recoverFormat(f.mediaType, &err)
-	m, err = f.read(data, o)
+	most := o.Limits.Pages
+	if most < 0 {
+		most = math.MaxInt
+	}
+	p, err := f.open(data, most)
 	if err != nil {
+		return nil, fmt.Errorf("vision: %s: %w", f.mediaType, err)
+	}
+	return &File{data, f.mediaType, o, p}, nil
+}
+
+// Type returns the media type, such as image/tiff.
+func (f *File) Type() string { return f.mediaType }
+
+// Count returns the number of pages, at least 1.
+func (f *File) Count() int { return f.pages.count() }
+
+// Decode returns page n, from 1. It is fastest in order: a frame of GIF needs those before it. Errors are those of the function [Decode].
+// It panics if there is no such page.
+func (f *File) Decode(n int) (m *Image, err error) {
+	if n < 1 || n > f.Count() {
+		panic(fmt.Sprintf("vision: page %d of %d", n, f.Count()))
+	}
+	defer recoverFormat(f.mediaType, &err)
+	if m, err = f.decode(n); err != nil {
 		return nil, fmt.Errorf("vision: %s: %w", f.mediaType, err)
 	}
 	return m, nil
 }
 
-func (f format) read(data []byte, o DecodeOptions) (*Image, error) {
-	h, err := f.header(data)
+func (f *File) decode(n int) (*Image, error) {
+	h, err := f.pages.header(n - 1)
 	if err != nil {
 		return nil, err
 	}
-	if err := o.Limits.check(h.width, h.height); err != nil {
+	if err := f.o.Limits.check(h.width, h.height); err != nil {
 		return nil, err
 	}
-	if n := len(data); float64(n) < h.least {
+	if n := len(f.data); float64(n) < h.least {
 		return nil, formatErrorf("truncated: %d bytes can't hold %d × %d pixels", n, h.width, h.height)
 	}
-	r, err := f.decode(data, o.AlphaOverWhite)
+	r, err := f.pages.decode(n-1, f.o.AlphaOverWhite)
 	if err != nil {
 		return nil, err
 	}
@@ -195,7 +272,7 @@ func (f format) read(data []byte, o DecodeOptions) (*Image, error) {
 		Width: r.width, Height: r.height, Pix: r.pix,
 		Format:      f.mediaType,
 		StoredWidth: h.width, StoredHeight: h.height,
-		Orientation: h.orientation, Pages: h.pages,
+		Orientation: h.orientation, Pages: f.Count(),
 	}, nil
 }
 
@@ -213,15 +290,12 @@ func libraryError(err error, at int64) error {
 	var (
 		jpegUnsupported jpeg.UnsupportedError
 		pngUnsupported  png.UnsupportedError
-		tiffUnsupported tiff.UnsupportedError
 	)
 	switch {
 	case errors.As(err, &jpegUnsupported):
 		return UnsupportedError(jpegUnsupported + " is not supported")
 	case errors.As(err, &pngUnsupported):
 		return UnsupportedError(pngUnsupported + " is not supported")
-	case errors.As(err, &tiffUnsupported):
-		return UnsupportedError(tiffUnsupported + " is not supported")
 	case errors.Is(err, bmp.ErrUnsupported):
 		return UnsupportedError("a BMP of this kind is not supported")
 	}

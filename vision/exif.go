@@ -2,6 +2,7 @@ package vision
 
 import (
 	"encoding/binary"
+	"math"
 	"regexp"
 )
 
@@ -9,23 +10,48 @@ import (
 type ifd struct {
 	data  []byte
 	order binary.ByteOrder
+	big   bool  // of BigTIFF, where offsets and counts have 8 bytes
 	at    int64 // offset of the first entry
 	n     int   // number of entries
 	next  int64 // offset of the next directory, 0 if this is the last
 }
 
 const (
-	ifdEntry        = 12 // bytes of one entry: tag, type, count, value or its offset
 	tagOrientation  = 274
 	tagXMP          = 700
 	ifdByte         = 1 // the types of a value
 	ifdShort        = 3
 	ifdLong         = 4
 	ifdUndefined    = 7
+	ifdLong8        = 16
 	classicTIFF     = 42 // the number after the byte order
 	bigTIFF         = 43
 	tiffHeaderBytes = 8
 )
+
+// entryBytes returns the size of an entry: tag, type, count, value or its offset.
+func (d *ifd) entryBytes() int64 {
+	if d.big {
+		return 20
+	}
+	return 12
+}
+
+// offset reads an offset, or a count, at the beginning of b; what no file can have is the largest number.
+func (d *ifd) offset(b []byte) int64 {
+	if d.big {
+		return int64(min(d.order.Uint64(b), math.MaxInt64))
+	}
+	return int64(d.order.Uint32(b))
+}
+
+// offsetBytes returns the size of an offset.
+func (d *ifd) offsetBytes() int64 {
+	if d.big {
+		return 8
+	}
+	return 4
+}
 
 // firstIFD finds the first directory of a TIFF file or an EXIF block, which begins with a byte order.
 func firstIFD(data []byte) (ifd, error) {
@@ -41,32 +67,46 @@ func firstIFD(data []byte) (ifd, error) {
 	default:
 		return d, FormatError("a TIFF header without a byte order")
 	}
+	first := data[4:]
 	switch d.order.Uint16(data[2:]) {
 	case classicTIFF:
 	case bigTIFF:
-		return d, UnsupportedError("BigTIFF is not supported")
+		if len(data) < 2*tiffHeaderBytes {
+			return d, formatErrorf("truncated: %d bytes are no BigTIFF header", len(data))
+		}
+		if d.order.Uint16(first) != 8 || d.order.Uint16(data[6:]) != 0 {
+			return d, FormatError("a BigTIFF header whose offsets do not have 8 bytes")
+		}
+		d.big, first = true, data[8:]
 	default:
 		return d, FormatError("a TIFF header without its magic number")
 	}
-	err := d.open(int64(d.order.Uint32(data[4:])))
+	err := d.open(d.offset(first))
 	return d, err
 }
 
 // open moves d to the directory at an offset.
 func (d *ifd) open(offset int64) error {
 	size := int64(len(d.data))
-	if offset < tiffHeaderBytes || offset+2 > size {
+	count := int64(2) // bytes of the number of entries
+	if d.big {
+		count = 8
+	}
+	if offset < tiffHeaderBytes || offset > size-count {
 		return formatErrorf("a directory at byte %d of %d", offset, size)
 	}
-	d.n = int(d.order.Uint16(d.data[offset:]))
-	d.at = offset + 2
-	end := d.at + int64(d.n)*ifdEntry
-	if end > size {
-		return formatErrorf("truncated: the directory at byte %d has %d entries, and the file %d bytes", offset, d.n, size)
+	n := int64(d.order.Uint16(d.data[offset:]))
+	if d.big {
+		n = d.offset(d.data[offset:])
 	}
-	d.next = 0
-	if end+4 <= size { // EXIF blocks are found without it
-		d.next = int64(d.order.Uint32(d.data[end:]))
+	at := offset + count
+	if n > (size-at)/d.entryBytes() {
+		return formatErrorf("truncated: the directory at byte %d has %d entries, and the file %d bytes", offset, n, size)
+	}
+	d.n, d.at, d.next = int(n), at, 0
+	end := at + n*d.entryBytes()
+	if end+d.offsetBytes() <= size { // EXIF blocks are found without it
+		d.next = d.offset(d.data[end:])
 	}
 	return nil
 }
@@ -74,17 +114,23 @@ func (d *ifd) open(offset int64) error {
 // find returns the type and the bytes of a tag's value; nil if the directory lacks it or the value lies outside of the file.
 func (d *ifd) find(tag uint16) (kind uint16, value []byte) {
 	for i := range d.n {
-		e := d.data[d.at+int64(i)*ifdEntry:][:ifdEntry]
+		e := d.data[d.at+int64(i)*d.entryBytes():][:d.entryBytes()]
 		if d.order.Uint16(e) != tag {
 			continue
 		}
 		kind = d.order.Uint16(e[2:])
-		bytes := map[uint16]int64{ifdByte: 1, ifdShort: 2, ifdLong: 4, ifdUndefined: 1}[kind] * int64(d.order.Uint32(e[4:]))
-		if bytes <= 4 {
-			return kind, e[8 : 8+bytes]
+		each := map[uint16]int64{ifdByte: 1, ifdShort: 2, ifdLong: 4, ifdUndefined: 1, ifdLong8: 8}[kind]
+		count, value := d.offset(e[4:]), e[4+d.offsetBytes():]
+		size := int64(len(d.data))
+		if each == 0 || count > size {
+			return kind, nil
 		}
-		offset := int64(d.order.Uint32(e[8:]))
-		if offset+bytes > int64(len(d.data)) {
+		bytes := each * count
+		if bytes <= int64(len(value)) {
+			return kind, value[:bytes]
+		}
+		offset := d.offset(value)
+		if bytes > size || offset > size-bytes {
 			return kind, nil
 		}
 		return kind, d.data[offset : offset+bytes]
@@ -92,25 +138,30 @@ func (d *ifd) find(tag uint16) (kind uint16, value []byte) {
 	return 0, nil
 }
 
-// numbers returns the values of a tag that has shorts or longs; none if the tag is missing or of another type.
-func (d *ifd) numbers(tag uint16) (values []uint32) {
+// numbers returns the first values of a tag, at most so many, that has shorts or longs; none if the tag is missing or of another type.
+func (d *ifd) numbers(tag uint16, most int) (values []int64) {
 	kind, value := d.find(tag)
-	switch kind {
-	case ifdShort:
-		for ; len(value) >= 2; value = value[2:] {
-			values = append(values, uint32(d.order.Uint16(value)))
-		}
-	case ifdLong:
-		for ; len(value) >= 4; value = value[4:] {
-			values = append(values, d.order.Uint32(value))
+	each := map[uint16]int{ifdShort: 2, ifdLong: 4, ifdLong8: 8}[kind]
+	if each == 0 {
+		return nil
+	}
+	values = make([]int64, min(most, len(value)/each))
+	for i := range values {
+		switch v := value[each*i:]; kind {
+		case ifdShort:
+			values[i] = int64(d.order.Uint16(v))
+		case ifdLong:
+			values[i] = int64(d.order.Uint32(v))
+		case ifdLong8:
+			values[i] = int64(min(d.order.Uint64(v), math.MaxInt64))
 		}
 	}
 	return values
 }
 
 // number returns the first value of a tag, or otherwise if the directory lacks it.
-func (d *ifd) number(tag uint16, otherwise uint32) uint32 {
-	if v := d.numbers(tag); len(v) > 0 {
+func (d *ifd) number(tag uint16, otherwise int64) int64 {
+	if v := d.numbers(tag, 1); len(v) > 0 {
 		return v[0]
 	}
 	return otherwise
@@ -118,7 +169,7 @@ func (d *ifd) number(tag uint16, otherwise uint32) uint32 {
 
 // orientation returns the directory's orientation, 0 if it gives none.
 func (d *ifd) orientation() int {
-	if v := d.numbers(tagOrientation); len(v) == 1 {
+	if v := d.numbers(tagOrientation, 2); len(v) == 1 {
 		return int(v[0])
 	}
 	return 0

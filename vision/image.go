@@ -15,7 +15,7 @@ type Image struct {
 	Format                    string // media type of the file it came from, such as image/png
 	StoredWidth, StoredHeight int    // size in the file, before it was set upright
 	Orientation               int    // EXIF orientation, 1 to 8, that was applied; 1 if the file gives none
-	Pages                     int    // pages of a TIFF file, of which this is the first; otherwise 1
+	Pages                     int    // how many the file has; more than 1 for TIFF and GIF only
 }
 
 // NRGBA returns a copy of m as an opaque image of the standard library, to be drawn on or written as PNG.

@@ -134,8 +134,8 @@ func jpegHeader(data []byte) (header, error) {
 	blocks := ((f.width + 7) / 8) * ((f.height + 7) / 8)
 	return header{
 		width: f.width, height: f.height,
-		orientation: orientation(f.exif, f.xmp), pages: 1,
-		least: float64(blocks) / 8, // each block has a code for its DC coefficient, one bit at the least
+		orientation: orientation(f.exif, f.xmp),
+		least:       float64(blocks) / 8, // each block has a code for its DC coefficient, one bit at the least
 	}, nil
 }
 

@@ -31,7 +31,7 @@ func pngHeader(data []byte) (header, error) {
 	if w < 1 || h < 1 || w > 1<<31-1 || h > 1<<31-1 {
 		return header{}, formatErrorf("a size of %d × %d pixels", w, h)
 	}
-	out := header{width: int(w), height: int(h), pages: 1}
+	out := header{width: int(w), height: int(h)}
 	samples := map[byte]int64{0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[ihdr[9]] // by colour type; the decoder refuses others
 	out.least = float64(w*samples*int64(ihdr[8])/8+1) * float64(h) / deflateRatio
 	exif, xmp := pngMetadata(data)

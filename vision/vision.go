@@ -2,7 +2,7 @@
 //
 //	data                                  the file, whole
 //	 1. Sniff, Peek       decode.go       what it is and how large, from its header; limits are checked here
-//	 2. Decode            png.go jpeg.go webp.go gif.go bmp.go tiff.go → image.go
+//	 2. Decode, Open      png.go jpeg.go webp.go gif.go bmp.go tiff.go pnm.go → image.go
 //	                                      upright RGB, the pixels that Pillow's convert("RGB") gives
 //	 3. Spec.Size         resize.go       the size that fills a budget of soft tokens
 //	 4. Image.Resize      resize.go       Pillow's bicubic, once

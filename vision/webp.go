@@ -119,7 +119,7 @@ func webpHeader(data []byte) (header, error) {
 	if err != nil {
 		return header{}, err
 	}
-	return header{width: f.width, height: f.height, orientation: orientation(f.exif, f.xmp), pages: 1}, nil
+	return header{width: f.width, height: f.height, orientation: orientation(f.exif, f.xmp)}, nil
 }
 
 // decodeWebP decodes the first frame and puts it on its canvas, which is transparent black.

@@ -13,25 +13,12 @@ type Pages interface {
 	Decode(n int) (*vision.Image, error)
 }
 
-// Open reads what is needed to know the pages of a file. data is only read, and kept. Errors are those of [vision.Decode].
+// Open reads what is needed to know the pages of a file. data is only read, and kept. Errors are those of [vision.Decode]; those of
+// a page may come with the page.
 func Open(data []byte, o vision.DecodeOptions) (Pages, error) {
-	m, err := vision.Decode(data, o)
+	f, err := vision.Open(data, o)
 	if err != nil {
-		return nil, err
+		return nil, err // not f: a nil File is no nil Pages
 	}
-	return single{m}, nil
-}
-
-// single is a file with one page.
-type single struct{ m *vision.Image }
-
-func (s single) Type() string { return s.m.Format }
-
-func (s single) Count() int { return 1 }
-
-func (s single) Decode(n int) (*vision.Image, error) {
-	if n != 1 {
-		panic("foreign: a page that the file does not have")
-	}
-	return s.m, nil
+	return f, nil
 }

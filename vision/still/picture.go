@@ -11,6 +11,7 @@ import (
 	"math"
 	"os"
 	"strings"
+	"time"
 
 	"facet/internal/child"
 	"facet/vision"
@@ -333,7 +334,17 @@ func (i pageInfo) check(most vision.Limits) error {
 
 // ask is AskWith of the process, in the terms of this package.
 func (d *decoder) ask(ctx context.Context, q request, body func(*child.Writer) error, each func(child.Kind, []byte) error) error {
-	err := d.AskWith(ctx, q, body, func(string) {}, each)
+	// The whole answer counts, not each message of it; what the file's disk takes does not.
+	hung := time.AfterFunc(time.Hour, func() {
+		d.Kill(&child.Died{Text: fmt.Sprintf("the decoder hung: no answer in %v", d.stall), Status: -1})
+	})
+	hung.Stop()
+	defer hung.Stop()
+	err := d.AskWith(ctx, q, func(w *child.Writer) error {
+		err := body(w)
+		hung.Reset(d.stall)
+		return err
+	}, func(string) {}, each)
 	var (
 		sent child.Failure
 		died *child.Died

@@ -4,11 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"sync"
+	"time"
 
 	"facet/internal/child"
 )
@@ -38,14 +40,18 @@ type decoder struct {
 	pages int      // that it was asked for
 	gone  bool     // it is of no more use
 	piece []byte   // buffer
+	stall time.Duration
 }
 
 var errClosed = errors.New("vision: the pool of decoders is closed")
 
 // Open returns a pool of at most o.Children decoders, which start when they are needed; with [Require] one starts now, and an
-// error says why that is impossible. It is an [UnavailableError].
+// error says why that is impossible. It is an [UnavailableError], or says that o.Sandbox is none of the three.
 func Open(o Options) (*Pool, error) {
 	o = o.orDefault()
+	if !slices.Contains([]Sandbox{Require, Auto, Off}, o.Sandbox) {
+		return nil, fmt.Errorf("vision: sandbox %q: want %s, %s or %s", o.Sandbox, Require, Auto, Off)
+	}
 	p := &Pool{o: o, turns: make(chan struct{}, max(o.Children, 1))}
 	if o.Sandbox == Require {
 		d, _, err := p.start(context.Background())
@@ -196,5 +202,5 @@ func (p *Pool) start(ctx context.Context) (*decoder, hello, error) {
 		process.Close()
 		return nil, h, unavailableErrorf("this program was replaced while it ran: start it again")
 	}
-	return &decoder{Process: process}, h, nil
+	return &decoder{Process: process, stall: p.o.Stall}, h, nil
 }

@@ -1,4 +1,4 @@
-// Package decoder is the process in which image files are decoded: package vision behind a pipe, shut in before it is given a
+// Package decoder is the process in which image files are decoded: packages vision and vision/foreign behind a pipe, shut in before it is given a
 // byte of a file.
 package decoder
 
@@ -13,6 +13,7 @@ import (
 	"facet/internal/child"
 	"facet/internal/sandbox"
 	"facet/vision"
+	"facet/vision/foreign"
 	"facet/vision/still"
 )
 
@@ -52,19 +53,5 @@ func Run(args []string, in io.Reader, out, errs io.Writer, open func([]byte, vis
 	return 0
 }
 
-// Open opens a file of any kind that package vision reads.
-func Open(data []byte, o vision.DecodeOptions) (still.Source, error) {
-	return &single{data, o}, nil
-}
-
-// single is a file of which one page is read.
-type single struct {
-	data []byte
-	o    vision.DecodeOptions
-}
-
-func (s *single) Type() string { return vision.Sniff(s.data) }
-
-func (s *single) Count() int { return 1 }
-
-func (s *single) Decode(int) (*vision.Image, error) { return vision.Decode(s.data, s.o) }
+// Open opens a file of any kind that is read.
+func Open(data []byte, o vision.DecodeOptions) (still.Source, error) { return foreign.Open(data, o) }
