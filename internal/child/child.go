@@ -204,6 +204,9 @@ func (p *Process) Ended(err error) error {
 // What Go's runtime and the C library say when they get no more memory, for the heap or for a thread's stack.
 var memoryLacks = regexp.MustCompile(`out of memory|[Cc]annot allocate memory|pthread_create failed|failed to create new OS thread`)
 
+// starved is a crash of Go's collector on its own stack: where it gets no memory, parts of it go on as if they had got some.
+var starved = regexp.MustCompile(`(?s)^SIGSEGV.{0,100}\ngoroutine 0 [^\n]*\nruntime\.`)
+
 var signals = regexp.MustCompile(`SIGSEGV|SIGABRT|SIGBUS|SIGFPE|SIGILL`)
 
 // death says what a process died of that nobody here killed.
@@ -215,7 +218,7 @@ func (p *Process) death() *Died {
 	switch name := signals.FindString(text); {
 	case d.Status == ExitCPU:
 		d.Text = "the decoder used up its CPU time"
-	case memoryLacks.MatchString(text):
+	case memoryLacks.MatchString(text), starved.MatchString(text):
 		d.Text = fmt.Sprintf("the decoder needed more than its %d MiB of memory", p.limit.Memory>>20)
 	case status.Signaled() && status.Signal() == syscall.SIGKILL:
 		d.Text = "the decoder was killed, perhaps by the system for want of memory"
