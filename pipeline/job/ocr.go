@@ -57,6 +57,7 @@ func readOCR(rec *Record, replies []Reply) {
 	o := ocrReader{rec: rec, reply: r, warnings: warnings{list: rec.Warnings}}
 	rec.Finish = r.Finish
 	rec.Text, rec.Blocks = "", []Block{}
+	rec.BoxesWithoutInk = 0
 	rec.asked(r)
 	if n := len(r.Tries); n > 1 && r.Boxes != r.Tries[0].Boxes {
 		o.warn("asked %d times: the text was read without boxes, since the replies with boxes could not be used", n)
@@ -137,6 +138,8 @@ func (o *ocrReader) lines(s string) {
 		seen[b] = true
 		b.Confidence = prob.span(e.text.start, e.text.end)
 		if b.Box != (Box{}) && o.reply.Ink != nil && !o.reply.Ink.Within(around(b.Box)) {
+			b.NoInk = true
+			o.rec.BoxesWithoutInk++
 			o.warn("line %d: nothing is printed where its box is", n)
 		}
 		o.rec.Blocks = append(o.rec.Blocks, b)

@@ -143,6 +143,11 @@ func TestReadOCRInk(t *testing.T) {
 		if rec.InkOutside == nil || *rec.InkOutside != c.outside {
 			t.Errorf("%s: outside %v, want %v", c.reply, rec.InkOutside, c.outside)
 		}
+		for i, b := range rec.Blocks {
+			if want := b.Text == "dreamt"; b.NoInk != want || want && (i != 1 || rec.BoxesWithoutInk != 1) {
+				t.Errorf("%s: block %+v, %d boxes without ink", c.reply, b, rec.BoxesWithoutInk)
+			}
+		}
 		if d := cmp.Diff(append([]string{}, c.warn...), rec.Warnings); d != "" {
 			t.Errorf("%s: warnings, want -, got +:\n%s", c.reply, d)
 		}

@@ -34,16 +34,18 @@ type Record struct {
 	Blank     *bool     `json:"blank,omitempty"` // of a page: no text is on it; of a recording: nobody speaks
 	Blocks    []Block   `json:"blocks,omitzero"` // of a page, never null
 	// InkOutside is the share of what is on a page that is in no box, 0 to 1; nil where there are no boxes to tell by.
-	InkOutside *float64  `json:"ink_outside,omitempty"`
-	Language   string    `json:"language,omitempty"` // of a recording, as the user or the model names it
-	Segments   []Segment `json:"segments,omitzero"`  // of a recording, never null
-	Scenes     []Scene   `json:"scenes,omitzero"`    // of a film, never null
-	Summary    string    `json:"summary,omitempty"`  // of a film's scenes
-	Finish     Finish    `json:"finish"`
-	Attempts   int       `json:"attempts"`
-	Tries      []Attempt `json:"tries,omitempty"` // those attempts, in their order, where there is more than one
-	Warnings   []string  `json:"warnings"`        // never null; sentences for people
-	Usage      Usage     `json:"usage"`
+	InkOutside *float64 `json:"ink_outside,omitempty"`
+	// BoxesWithoutInk counts the blocks whose boxes are over blank paper, as those of text that the model made up.
+	BoxesWithoutInk int       `json:"boxes_without_ink,omitempty"`
+	Language        string    `json:"language,omitempty"` // of a recording, as the user or the model names it
+	Segments        []Segment `json:"segments,omitzero"`  // of a recording, never null
+	Scenes          []Scene   `json:"scenes,omitzero"`    // of a film, never null
+	Summary         string    `json:"summary,omitempty"`  // of a film's scenes
+	Finish          Finish    `json:"finish"`
+	Attempts        int       `json:"attempts"`
+	Tries           []Attempt `json:"tries,omitempty"` // those attempts, in their order, where there is more than one
+	Warnings        []string  `json:"warnings"`        // never null; sentences for people
+	Usage           Usage     `json:"usage"`
 }
 
 // Source says where an item came from.
@@ -122,6 +124,7 @@ type Block struct {
 	Box        Box     `json:"box,omitzero"`
 	Box2D      Box2D   `json:"box_2d,omitzero"`
 	Confidence float64 `json:"confidence,omitzero"` // 0.0001–1; 0 is unknown
+	NoInk      bool    `json:"no_ink,omitempty"`    // nothing is printed in the box or close to it
 }
 
 // Segment is a stretch of a recording and what is said in it. Times are seconds on the
