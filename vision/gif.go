@@ -215,13 +215,14 @@ type gifCanvas struct {
 	before  []byte        // what lay under the last frame, for gifRestorePrevious
 }
 
-// dispose clears the place of the last frame. What is cleared shows what was there before the first frame.
+// dispose clears the place of the last frame. What is cleared shows what was there before the first frame, and the first frame
+// itself, which nothing lies under, stays: so in Pillow.
 func (c *gifCanvas) dispose(f gifFrame, overWhite bool) {
 	place := f.rect.Intersect(image.Rect(0, 0, c.width, c.height))
 	switch {
 	case f.disposal == gifRestorePrevious && c.before != nil:
 		copyRect(c.pix, c.before, c.width, place)
-	case f.disposal == gifRestorePrevious, f.disposal == gifRestoreBackground:
+	case f.disposal == gifRestoreBackground:
 		var under [3]byte
 		index := max(c.hidden, 0)
 		if index < len(c.palette) {
@@ -242,7 +243,7 @@ func (c *gifCanvas) dispose(f gifFrame, overWhite bool) {
 // show lays a frame over the canvas.
 func (c *gifCanvas) show(m *image.Paletted, f gifFrame) {
 	c.before = nil
-	if f.disposal == gifRestorePrevious {
+	if f.disposal == gifRestorePrevious { // never of the first frame
 		c.before = append([]byte(nil), c.pix...)
 	}
 	var table [256][3]byte

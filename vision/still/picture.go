@@ -227,7 +227,7 @@ func (pic *Picture) load(ctx context.Context, d *decoder) error {
 	switch {
 	case err != nil:
 		return err
-	case i == nil || i.Pages < 1 || i.Pages > maxPages:
+	case i == nil || i.Pages < 1 || pic.pool.o.Limits.Pages > 0 && i.Pages > pic.pool.o.Limits.Pages:
 		return d.wrong("no number of pages")
 	}
 	if pic.pages == 0 { // in Open; from then on it is read by all

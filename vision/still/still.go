@@ -16,7 +16,6 @@ package still
 import (
 	"cmp"
 	"fmt"
-	"math"
 	"runtime"
 	"time"
 
@@ -74,6 +73,7 @@ func (o Options) orDefault() Options {
 	o.Limits.Bytes = cmp.Or(o.Limits.Bytes, d.Bytes)
 	o.Limits.Pixels = cmp.Or(o.Limits.Pixels, d.Pixels)
 	o.Limits.Side = cmp.Or(o.Limits.Side, d.Side)
+	o.Limits.Pages = cmp.Or(o.Limits.Pages, d.Pages)
 	o.Sandbox = cmp.Or(o.Sandbox, Auto)
 	o.Children = cmp.Or(o.Children, min(runtime.GOMAXPROCS(0), mostChildren))
 	o.Memory = cmp.Or(o.Memory, memory(o.Limits.Pixels))
@@ -90,6 +90,3 @@ func memory(pixels int64) int64 {
 	}
 	return baseMemory + bytesPerPixel*pixels
 }
-
-// maxPages bounds what a decoder may say of a file.
-const maxPages = math.MaxInt32
