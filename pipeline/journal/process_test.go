@@ -31,6 +31,8 @@ func TestMain(m *testing.M) {
 		appendForever(os.Args[1], journal.Options{NoSync: true})
 	case "acknowledge first":
 		acknowledgeFirst(os.Args[1])
+	case "open":
+		openAndCount(os.Args[1])
 	case "lock":
 		lockAndWait(os.Args[1])
 	}
@@ -105,6 +107,25 @@ func acknowledgeFirst(dir string) {
 			fail(err)
 		}
 	}
+}
+
+// openAndCount keeps the key and place of every entry, as a run does that goes on, and prints how many there are
+// and the milliseconds that it took.
+func openAndCount(dir string) {
+	start := time.Now()
+	done := map[string]journal.Place{}
+	j, _, _, err := journal.Open(filepath.Join(dir, "journal"), journal.Options{}, func(e journal.Entry, p journal.Place) error {
+		done[e.Key] = p
+		return nil
+	})
+	if err == nil {
+		err = j.Close()
+	}
+	if err != nil {
+		fail(err)
+	}
+	fmt.Println(len(done), time.Since(start).Milliseconds())
+	os.Exit(0)
 }
 
 func fail(err error) {
