@@ -13,6 +13,7 @@ import (
 	"strconv"
 
 	"facet/internal/child"
+	"facet/vision/still"
 )
 
 // FindProgram returns the path of facet-media: what the environment variable FACET_MEDIA names, or what lies beside this
@@ -89,7 +90,7 @@ func start(file *os.File, o Options) (*decoder, error) {
 		"-memory", strconv.FormatInt(limit.Memory, 10),
 		"-cpu", cmp.Or(limit.CPU, cpuLimit(info.Size())).String(),
 	}
-	if o.Sandbox != "" {
+	if o.Sandbox != "" && o.Sandbox != still.Auto { // which an older facet-media does as well
 		args = append(args, "-sandbox", string(o.Sandbox))
 	}
 	p, err := child.Start(child.Config{

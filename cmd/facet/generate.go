@@ -40,6 +40,7 @@ type generateCommand struct {
 	Seed        uint64   `help:"Start of the random numbers." default:"0"`
 	IgnoreEos   bool     `name:"ignore-eos" help:"Go on past end tokens, up to --max-tokens."`
 	JSON        bool     `help:"Print one JSON object at the end instead of text as it comes."`
+	sandboxFlag
 }
 
 // generateReply is what --json prints.

@@ -25,6 +25,7 @@ type inspectCommand struct {
 	Audio   inspectAudio   `cmd:"" help:"What a recording becomes: pieces, times and soft tokens."`
 	Video   inspectVideo   `cmd:"" help:"What a video becomes: tracks, scenes, frames and soft tokens."`
 	Memory  inspectMemory  `cmd:"" help:"The memory that weights, caches and activations will take."`
+	Limits  inspectLimits  `cmd:"" help:"What the kernel leaves to the processes that decode files, and the largest files."`
 }
 
 // bindFlags name a checkpoint of which no weight is read.
@@ -238,20 +239,19 @@ func (c *inspectChat) Run(s *streams) error {
 
 type inspectImage struct {
 	File   string `arg:"" help:"Image."`
+	Page   int    `help:"Page of a TIFF, or frame of a GIF." default:"1"`
 	Budget int    `help:"Soft tokens the image may take: 70, 140, 280, 560 or 1120." default:"280"`
 	Out    string `help:"Write the resized image to this PNG file." placeholder:"FILE"`
 	JSON   bool   `help:"Print one JSON object."`
+	sandboxFlag
 }
 
-func (c *inspectImage) Run(s *streams) error {
+func (c *inspectImage) Run(ctx context.Context, s *streams) error {
 	if err := checkBudget("--budget", c.Budget); err != nil {
 		return err
 	}
-	data, err := pipeline.ReadFile(c.File, vision.DefaultLimits.Bytes)
-	if err != nil {
-		return fmt.Errorf("%s: %w", c.File, err)
-	}
-	img, err := vision.Decode(data, vision.DecodeOptions{Limits: vision.DefaultLimits})
+	c.warn(s)
+	img, pages, err := decodePage(ctx, c.File, c.Page, c.mode())
 	if err != nil {
 		return fmt.Errorf("%s: %w", c.File, err)
 	}
@@ -268,16 +268,22 @@ func (c *inspectImage) Run(s *streams) error {
 	r := struct {
 		File       string `json:"file"`
 		Type       string `json:"type"`
+		Page       int    `json:"page"`
+		Pages      int    `json:"pages"`
 		Original   [2]int `json:"size_original"`
 		Target     [2]int `json:"size_seen"`
 		Budget     int    `json:"budget"`
 		SoftTokens int    `json:"soft_tokens"`
-	}{c.File, img.Format, [2]int{img.Width, img.Height}, [2]int{w, h}, c.Budget, spec.SoftTokens(w, h)}
+	}{c.File, img.Format, c.Page, pages, [2]int{img.Width, img.Height}, [2]int{w, h}, c.Budget, spec.SoftTokens(w, h)}
 	if c.JSON {
 		return printJSON(s.out, r)
 	}
-	_, err = fmt.Fprintf(s.out, "%s: %s, %d × %d pixels upright → %d × %d, %d soft tokens of %d\n",
-		c.File, img.Format, img.Width, img.Height, w, h, r.SoftTokens, c.Budget)
+	place := ""
+	if pages > 1 {
+		place = fmt.Sprintf(", page %d of %d", c.Page, pages)
+	}
+	_, err = fmt.Fprintf(s.out, "%s: %s%s, %d × %d pixels upright → %d × %d, %d soft tokens of %d\n",
+		c.File, img.Format, place, img.Width, img.Height, w, h, r.SoftTokens, c.Budget)
 	return err
 }
 

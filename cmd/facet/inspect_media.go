@@ -22,6 +22,7 @@ type inspectAudio struct {
 	Segment  int    `help:"Most seconds of a piece, 5 to 30; 0 cuts as for subtitles." default:"30"`
 	Out      string `help:"Write the log-mel spectrogram of what is heard, one piece below another, to this PNG file." placeholder:"FILE"`
 	JSON     bool   `help:"Print one JSON object."`
+	sandboxFlag
 }
 
 type audioReport struct {
@@ -57,7 +58,8 @@ func (c *inspectAudio) Run(ctx context.Context, s *streams) error {
 		}
 		cut = audio.Segments(time.Duration(c.Segment) * time.Second)
 	}
-	rec, err := pipeline.OpenSound(ctx, c.File, c.Track, video.Options{})
+	c.warn(s)
+	rec, err := pipeline.OpenSound(ctx, c.File, c.Track, video.Options{Sandbox: c.mode()})
 	if err != nil {
 		return fmt.Errorf("%s: %w", c.File, err)
 	}
@@ -156,6 +158,7 @@ type inspectVideo struct {
 	Budget   int           `help:"Soft tokens of a frame: 70, 140, 280, 560 or 1120." default:"70"`
 	Out      string        `help:"Write the frames as one picture to this PNG file." placeholder:"FILE"`
 	JSON     bool          `help:"Print one JSON object."`
+	sandboxFlag
 }
 
 type videoReport struct {
@@ -189,7 +192,8 @@ func (c *inspectVideo) Run(ctx context.Context, s *streams) error {
 	if err := checkBudget("--budget", c.Budget); err != nil {
 		return err
 	}
-	clip, err := video.Open(ctx, c.File, video.Options{})
+	c.warn(s)
+	clip, err := video.Open(ctx, c.File, video.Options{Sandbox: c.mode()})
 	if err != nil {
 		return err
 	}

@@ -49,10 +49,16 @@ type mediaLoader struct {
 	m     *model.Model
 	c     *generateCommand
 	media model.Media
+
+	warned bool // of the sandbox
 }
 
 // load takes in one file, or a data URL. Nothing is fetched from the network.
 func (l *mediaLoader) load(kind chat.PartKind, source string) error {
+	if !l.warned {
+		l.warned = true
+		l.c.warn(l.s)
+	}
 	path, name, done, err := localFile(source)
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
@@ -111,11 +117,7 @@ func (l *mediaLoader) image(path string) error {
 	if !ok {
 		return fmt.Errorf("%s takes no images", l.m.Path())
 	}
-	data, err := pipeline.ReadFile(path, vision.DefaultLimits.Bytes)
-	if err != nil {
-		return err
-	}
-	img, err := vision.Decode(data, vision.DecodeOptions{Limits: vision.DefaultLimits})
+	img, _, err := decodePage(l.ctx, path, 1, l.c.mode())
 	if err != nil {
 		return err
 	}
@@ -134,7 +136,7 @@ func (l *mediaLoader) audio(path string) error {
 	if !ok {
 		return fmt.Errorf("%s takes no sound", l.m.Path())
 	}
-	rec, err := pipeline.OpenSound(l.ctx, path, 0, video.Options{})
+	rec, err := pipeline.OpenSound(l.ctx, path, 0, video.Options{Sandbox: l.c.mode()})
 	if err != nil {
 		return err
 	}
@@ -157,7 +159,7 @@ func (l *mediaLoader) video(path string) error {
 	if !ok {
 		return fmt.Errorf("%s takes no videos", l.m.Path())
 	}
-	clip, err := video.Open(l.ctx, path, video.Options{})
+	clip, err := video.Open(l.ctx, path, video.Options{Sandbox: l.c.mode()})
 	if err != nil {
 		return pipeline.Unnamed(err, path)
 	}

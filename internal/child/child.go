@@ -59,8 +59,15 @@ type Died struct {
 
 func (d *Died) Error() string { return d.Text }
 
+// marker is set in the environment of a decoder, and a decoder starts none: a program that forgot what its arguments ask for, as
+// a test may, would start itself without end.
+const marker = "FACET_DECODER"
+
 // Start starts a decoder.
 func Start(c Config) (*Process, error) {
+	if os.Getenv(marker) != "" {
+		return nil, errors.New("this is a decoder itself: " + marker + " is set")
+	}
 	inRead, inWrite, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -80,7 +87,7 @@ func Start(c Config) (*Process, error) {
 	}
 	p.Cmd.WaitDelay = time.Second
 	// One crash is one line, and nothing of this process's environment is the decoder's business.
-	p.Cmd.Env = append([]string{"GOTRACEBACK=none"}, c.Env...)
+	p.Cmd.Env = append([]string{"GOTRACEBACK=none", marker + "=1"}, c.Env...)
 	apart(p.Cmd)
 	err = p.Cmd.Start()
 	inRead.Close()

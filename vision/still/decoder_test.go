@@ -24,8 +24,8 @@ import (
 
 // TestMain is a decoder when package still starts it as one.
 func TestMain(m *testing.M) {
-	if n := len(still.Command); len(os.Args) > n && os.Args[1] == still.Command[0] && os.Args[2] == still.Command[1] {
-		os.Exit(decoder.Run(os.Args[1+n:], os.Stdin, os.Stdout, os.Stderr, openEvil))
+	if args, ok := decoder.Started(os.Args); ok {
+		os.Exit(decoder.Run(args, os.Stdin, os.Stdout, os.Stderr, openEvil))
 	}
 	os.Exit(m.Run())
 }

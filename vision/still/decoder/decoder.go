@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"facet/internal/child"
@@ -18,6 +19,15 @@ import (
 )
 
 const name = "facet decode image"
+
+// Started reports whether the arguments of a process, its name first, make a decoder of it, and returns those of Main. A
+// program that uses package still asks this before all else, and so does TestMain of its tests.
+func Started(args []string) (rest []string, ok bool) {
+	if len(args) < 1+len(still.Command) || !slices.Equal(args[1:1+len(still.Command)], still.Command) {
+		return nil, false
+	}
+	return args[1+len(still.Command):], true
+}
 
 // Main is a decoder: args are what stands behind the hidden command, requests come from in and answers go to out. It returns
 // the exit status, and the caller ends the process with it.
