@@ -11,17 +11,15 @@ import (
 // The elements of ALTO 4.4 (Library of Congress) that are written, in the order its schema asks for.
 // Attributes that do not apply are left out.
 type (
-	alto struct {
-		XMLName        xml.Name  `xml:"alto"`
-		Namespace      string    `xml:"xmlns,attr"`
-		XSI            string    `xml:"xmlns:xsi,attr"`
-		SchemaLocation string    `xml:"xsi:schemaLocation,attr"`
-		SchemaVersion  string    `xml:"SCHEMAVERSION,attr"`
-		Unit           string    `xml:"Description>MeasurementUnit"`
-		Source         altoFile  `xml:"Description>sourceImageInformation"`
-		Processing     altoStep  `xml:"Description>Processing"`
-		Tags           []altoTag `xml:"Tags>OtherTag"`
-		Page           altoPage  `xml:"Layout>Page"`
+	altoDescription struct {
+		XMLName    xml.Name `xml:"Description"`
+		Unit       string   `xml:"MeasurementUnit"`
+		Source     altoFile `xml:"sourceImageInformation"`
+		Processing altoStep `xml:"Processing"`
+	}
+	altoTags struct {
+		XMLName xml.Name  `xml:"Tags"`
+		Tags    []altoTag `xml:"OtherTag"`
 	}
 	altoFile struct {
 		Name       string         `xml:"fileName"`
@@ -46,14 +44,16 @@ type (
 		Description string `xml:"DESCRIPTION,attr"`
 	}
 	altoPage struct {
-		ID         string    `xml:"ID,attr"`
-		Class      string    `xml:"PAGECLASS,attr,omitempty"`
-		Processing string    `xml:"PROCESSINGREFS,attr"`
-		Height     int       `xml:"HEIGHT,attr,omitempty"`
-		Width      int       `xml:"WIDTH,attr,omitempty"`
-		Number     int       `xml:"PHYSICAL_IMG_NR,attr"`
-		Confidence float64   `xml:"PC,attr,omitempty"`
-		PrintSpace altoSpace `xml:"PrintSpace"`
+		XMLName    xml.Name   `xml:"Page"`
+		ID         string     `xml:"ID,attr"`
+		Class      string     `xml:"PAGECLASS,attr,omitempty"`
+		Processing string     `xml:"PROCESSINGREFS,attr,omitempty"`
+		Height     int        `xml:"HEIGHT,attr,omitempty"`
+		Width      int        `xml:"WIDTH,attr,omitempty"`
+		Number     int        `xml:"PHYSICAL_IMG_NR,attr"`
+		Confidence float64    `xml:"PC,attr,omitempty"`
+		Comment    xmlComment `xml:",comment"`
+		PrintSpace *altoSpace `xml:"PrintSpace"` // nil for a page that was not read
 	}
 	altoSpace struct {
 		altoPlace
@@ -101,44 +101,76 @@ const (
 // by the widths of letters and are tagged as estimated; a word's WC is the confidence of its line. A line without a box has the
 // page's and is tagged as unplaced. facet is the version of the program that read the page.
 func WriteALTO(w io.Writer, rec *job.Record, facet string) error {
-	s := sheetOf(rec)
-	a := alto{
-		Namespace: "http://www.loc.gov/standards/alto/ns-v4#", XSI: "http://www.w3.org/2001/XMLSchema-instance",
-		SchemaLocation: "http://www.loc.gov/standards/alto/ns-v4# http://www.loc.gov/standards/alto/v4/alto-4-4.xsd",
-		SchemaVersion:  "4.4",
-		Unit:           "pixel",
-		Source:         altoFile{PrintableLine(rec.Source.Path), altoIdentifier{"SHA-256", PrintableLine(rec.Source.SHA256)}},
+	a := newALTOWriter(w)
+	if err := a.begin(rec.Source, facet, settings(provenance(rec))); err != nil {
+		return err
+	}
+	if err := a.x.Encode(newALTOPage(rec, "")); err != nil {
+		return err
+	}
+	return a.end()
+}
+
+// altoWriter writes a document page by page.
+type altoWriter struct{ xmlWriter }
+
+func newALTOWriter(w io.Writer) *altoWriter { return &altoWriter{newXMLWriter(w)} }
+
+func (a *altoWriter) begin(source job.Source, facet, settings string) error {
+	err := a.open("", xml.StartElement{Name: xml.Name{Local: "alto"}, Attr: attrs(
+		"xmlns", "http://www.loc.gov/standards/alto/ns-v4#", "xmlns:xsi", "http://www.w3.org/2001/XMLSchema-instance",
+		"xsi:schemaLocation", "http://www.loc.gov/standards/alto/ns-v4# http://www.loc.gov/standards/alto/v4/alto-4-4.xsd",
+		"SCHEMAVERSION", "4.4",
+	)})
+	if err != nil {
+		return err
+	}
+	err = a.x.Encode(altoDescription{
+		Unit:   "pixel",
+		Source: altoFile{PrintableLine(source.Path), altoIdentifier{"SHA-256", PrintableLine(source.SHA256)}},
 		Processing: altoStep{
 			ID: "facet", Category: "contentGeneration", Software: "facet", Version: PrintableLine(facet),
 			Description: []string{"text and boxes of lines: read by a model", "boxes of words: estimated"},
-			Settings:    settings(rec),
+			Settings:    settings,
 		},
-		Tags: []altoTag{
-			{altoEstimated, "position", "estimated", "the box of the line, divided by the widths of letters"},
-			{altoUnplaced, "position", "unplaced", "no box is known: the page's"},
-		},
-		Page: altoPage{
-			ID: "page", Processing: "facet", Height: s.box[3], Width: s.box[2], Number: max(1, rec.Source.Page),
-			Confidence: s.confidence(), PrintSpace: altoSpace{altoPlace: altoAt(s.box)},
-		},
+	})
+	if err != nil {
+		return err
+	}
+	err = a.x.Encode(altoTags{Tags: []altoTag{
+		{altoEstimated, "position", "estimated", "the box of the line, divided by the widths of letters"},
+		{altoUnplaced, "position", "unplaced", "no box is known: the page's"},
+	}})
+	if err != nil {
+		return err
+	}
+	return a.push(xml.StartElement{Name: xml.Name{Local: "Layout"}})
+}
+
+// newALTOPage is a page that was read. Its ids have number in them, which is empty where the page is the only one.
+func newALTOPage(rec *job.Record, number string) altoPage {
+	s := sheetOf(rec)
+	page := altoPage{
+		ID: "page" + number, Processing: "facet", Height: s.box[3], Width: s.box[2], Number: max(1, rec.Source.Page),
+		Confidence: s.confidence(), PrintSpace: &altoSpace{altoPlace: altoAt(s.box)},
 	}
 	if rec.Blank != nil && *rec.Blank {
-		a.Page.Class = "blank"
+		page.Class = "blank"
 	}
 	n := 0 // of the line
 	for i, r := range s.regions {
-		block := altoBlock{ID: fmt.Sprintf("block_%d", i+1), altoPlace: altoAt(r.box)}
+		block := altoBlock{ID: fmt.Sprintf("block%s_%d", number, i+1), altoPlace: altoAt(r.box)}
 		for _, l := range r.lines {
 			n++
-			block.Lines = append(block.Lines, newALTOLine(l, n))
+			block.Lines = append(block.Lines, newALTOLine(l, fmt.Sprintf("%s_%d", number, n)))
 		}
-		a.Page.PrintSpace.Blocks = append(a.Page.PrintSpace.Blocks, block)
+		page.PrintSpace.Blocks = append(page.PrintSpace.Blocks, block)
 	}
-	return writeXML(w, "", a)
+	return page
 }
 
-func newALTOLine(l line, n int) altoLine {
-	out := altoLine{ID: fmt.Sprintf("line_%d", n), altoPlace: altoAt(l.box)}
+func newALTOLine(l line, number string) altoLine {
+	out := altoLine{ID: "line" + number, altoPlace: altoAt(l.box)}
 	tag := altoEstimated
 	if l.unplaced {
 		out.Tags, tag = altoUnplaced, altoUnplaced
@@ -151,7 +183,7 @@ func newALTOLine(l line, n int) altoLine {
 			out.Content = append(out.Content, altoSP{})
 		}
 		out.Content = append(out.Content, altoString{
-			ID: fmt.Sprintf("word_%d_%d", n, i+1), Tags: tag, altoPlace: altoAt(w.box), Content: w.text, Confidence: l.confidence,
+			ID: fmt.Sprintf("word%s_%d", number, i+1), Tags: tag, altoPlace: altoAt(w.box), Content: w.text, Confidence: l.confidence,
 		})
 	}
 	return out

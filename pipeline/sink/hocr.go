@@ -13,12 +13,10 @@ import (
 
 // The elements of hOCR 1.2 that are written, as XHTML. The title of an element holds its properties.
 type (
-	hocr struct {
-		XMLName   xml.Name   `xml:"html"`
-		Namespace string     `xml:"xmlns,attr"`
-		Title     string     `xml:"head>title"`
-		Meta      []hocrMeta `xml:"head>meta"`
-		Page      hocrPage   `xml:"body>div"`
+	hocrHead struct {
+		XMLName xml.Name   `xml:"head"`
+		Title   string     `xml:"title"`
+		Meta    []hocrMeta `xml:"meta"`
 	}
 	hocrMeta struct {
 		Equiv   string `xml:"http-equiv,attr,omitempty"`
@@ -32,8 +30,10 @@ type (
 		Title string `xml:"title,attr"`
 	}
 	hocrPage struct {
+		XMLName xml.Name `xml:"div"`
 		hocrElement
-		Areas []hocrArea `xml:"div"`
+		Comment xmlComment `xml:",comment"`
+		Areas   []hocrArea `xml:"div"`
 	}
 	hocrArea struct {
 		hocrElement
@@ -57,46 +57,77 @@ const hocrCapabilities = "ocr_page ocr_carea ocr_line ocrx_word ocrp_wconf ocrp_
 // letters and have the property x_estimated; a word's x_wconf, in percent, is the confidence of its line. A line without
 // a box has the page's and the property x_unplaced. facet is the version of the program that read the page.
 func WriteHOCR(w io.Writer, rec *job.Record, facet string) error {
+	h := newHOCRWriter(w)
+	if err := h.begin(rec.Source, facet, 1, provenance(rec)); err != nil {
+		return err
+	}
+	if err := h.x.Encode(newHOCRPage(rec, 1)); err != nil {
+		return err
+	}
+	return h.end()
+}
+
+// hocrWriter writes a document page by page.
+type hocrWriter struct{ xmlWriter }
+
+func newHOCRWriter(w io.Writer) *hocrWriter { return &hocrWriter{newXMLWriter(w)} }
+
+// begin writes the head; pages is 0 if their number is not known.
+func (h *hocrWriter) begin(source job.Source, facet string, pages int, provenance [][2]string) error {
+	if err := h.open(hocrDoctype, xml.StartElement{Name: xml.Name{Local: "html"}, Attr: attrs("xmlns", "http://www.w3.org/1999/xhtml")}); err != nil {
+		return err
+	}
+	head := hocrHead{Title: PrintableLine(source.Path), Meta: []hocrMeta{
+		{Equiv: "Content-Type", Content: "text/html; charset=utf-8"},
+		{Name: "ocr-system", Content: "facet " + PrintableLine(facet)},
+		{Name: "ocr-capabilities", Content: hocrCapabilities},
+	}}
+	if pages > 0 {
+		head.Meta = append(head.Meta, hocrMeta{Name: "ocr-number-of-pages", Content: fmt.Sprint(pages)})
+	}
+	head.Meta = append(head.Meta, hocrMeta{Name: "facet-source-sha256", Content: PrintableLine(source.SHA256)})
+	for _, p := range provenance {
+		head.Meta = append(head.Meta, hocrMeta{Name: "facet-" + strings.ReplaceAll(p[0], "_", "-"), Content: p[1]})
+	}
+	if err := h.x.Encode(head); err != nil {
+		return err
+	}
+	return h.push(xml.StartElement{Name: xml.Name{Local: "body"}})
+}
+
+// newHOCRPage is a page that was read; number is in its ids.
+func newHOCRPage(rec *job.Record, number int) hocrPage {
 	s := sheetOf(rec)
-	h := hocr{
-		Namespace: "http://www.w3.org/1999/xhtml",
-		Title:     PrintableLine(rec.Source.Path),
-		Meta: []hocrMeta{
-			{Equiv: "Content-Type", Content: "text/html; charset=utf-8"},
-			{Name: "ocr-system", Content: "facet " + PrintableLine(facet)},
-			{Name: "ocr-capabilities", Content: hocrCapabilities},
-			{Name: "ocr-number-of-pages", Content: "1"},
-			{Name: "facet-source-sha256", Content: PrintableLine(rec.Source.SHA256)},
-		},
-		Page: hocrPage{hocrElement: hocrElement{
-			Class: "ocr_page", ID: "page_1",
-			Title: fmt.Sprintf("%s; image %s; ppageno %d", bbox(s.box), hocrString(filepath.ToSlash(rec.Source.Path)), max(1, rec.Source.Page)-1),
-		}},
-	}
-	for _, p := range provenance(rec) {
-		h.Meta = append(h.Meta, hocrMeta{Name: "facet-" + strings.ReplaceAll(p[0], "_", "-"), Content: p[1]})
-	}
+	page := newHOCRSheet(s.box, rec.Source.Path, max(1, rec.Source.Page), number)
 	n := 0 // of the line
 	for i, r := range s.regions {
-		area := hocrArea{hocrElement: hocrElement{Class: "ocr_carea", ID: fmt.Sprintf("block_1_%d", i+1), Title: bbox(r.box)}}
+		area := hocrArea{hocrElement: hocrElement{Class: "ocr_carea", ID: fmt.Sprintf("block_%d_%d", number, i+1), Title: bbox(r.box)}}
 		for _, l := range r.lines {
 			n++
-			area.Lines = append(area.Lines, newHOCRLine(l, n))
+			area.Lines = append(area.Lines, newHOCRLine(l, fmt.Sprintf("%d_%d", number, n)))
 		}
-		h.Page.Areas = append(h.Page.Areas, area)
+		page.Areas = append(page.Areas, area)
 	}
-	return writeXML(w, hocrDoctype, h)
+	return page
+}
+
+// newHOCRSheet is a page without text.
+func newHOCRSheet(box job.Box, path string, page, number int) hocrPage {
+	return hocrPage{hocrElement: hocrElement{
+		Class: "ocr_page", ID: fmt.Sprintf("page_%d", number),
+		Title: fmt.Sprintf("%s; image %s; ppageno %d", bbox(box), hocrString(filepath.ToSlash(path)), page-1),
+	}}
 }
 
 const hocrDoctype = `<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Transitional//EN" "http://www.w3.org/TR/xhtml1/DTD/xhtml1-transitional.dtd">` + "\n"
 
-func newHOCRLine(l line, n int) hocrLine {
+func newHOCRLine(l line, number string) hocrLine {
 	confidence, place := "", "; x_estimated 1"
 	if l.confidence > 0 {
 		// Whole numbers, since there are readers that take no others.
 		confidence = fmt.Sprintf("; x_wconf %.0f", math.Round(100*l.confidence))
 	}
-	out := hocrLine{hocrElement: hocrElement{Class: "ocr_line", ID: fmt.Sprintf("line_1_%d", n), Title: bbox(l.box) + confidence}}
+	out := hocrLine{hocrElement: hocrElement{Class: "ocr_line", ID: "line_" + number, Title: bbox(l.box) + confidence}}
 	if l.unplaced {
 		place = "; x_unplaced 1"
 		out.Title += place
@@ -106,7 +137,7 @@ func newHOCRLine(l line, n int) hocrLine {
 	}
 	for i, w := range l.words {
 		out.Words = append(out.Words, hocrWord{
-			hocrElement{Class: "ocrx_word", ID: fmt.Sprintf("word_1_%d_%d", n, i+1), Title: bbox(w.box) + confidence + place}, w.text,
+			hocrElement{Class: "ocrx_word", ID: fmt.Sprintf("word_%s_%d", number, i+1), Title: bbox(w.box) + confidence + place}, w.text,
 		})
 	}
 	return out

@@ -16,15 +16,26 @@ import (
 // read. Before it, as YAML between lines of dashes, stands where it comes from. facet is the version of the program that
 // read the page.
 func WritePageMarkdown(w io.Writer, rec *job.Record, facet string) error {
-	var b strings.Builder
-	b.WriteString("---\n")
-	about := append([][2]string{{"source", rec.Source.Path}, {"source_sha256", rec.Source.SHA256}, {"facet", facet}}, provenance(rec)...)
+	about := aboutSource(rec.Source, facet, provenance(rec))
 	if rec.Source.Page > 0 {
 		about = append(about, [2]string{"page", fmt.Sprint(rec.Source.Page)})
 	}
 	if rec.Blank != nil && *rec.Blank {
 		about = append(about, [2]string{"blank", "true"})
 	}
+	_, err := io.WriteString(w, yamlHead(about)+markdownText(rec))
+	return err
+}
+
+// aboutSource puts where a text comes from before what made it.
+func aboutSource(source job.Source, facet string, provenance [][2]string) [][2]string {
+	return append([][2]string{{"source", source.Path}, {"source_sha256", source.SHA256}, {"facet", facet}}, provenance...)
+}
+
+// yamlHead is names and values as YAML between lines of dashes.
+func yamlHead(about [][2]string) string {
+	var b strings.Builder
+	b.WriteString("---\n")
 	for _, p := range about {
 		value := p[1]
 		if !slices.Contains(plainYAML, p[0]) {
@@ -33,18 +44,23 @@ func WritePageMarkdown(w io.Writer, rec *job.Record, facet string) error {
 		fmt.Fprintf(&b, "%s: %s\n", p[0], value)
 	}
 	b.WriteString("---\n")
+	return b.String()
+}
+
+// markdownText is the text of a page: paragraphs, each with an empty line before it.
+func markdownText(rec *job.Record) string {
+	var b strings.Builder
 	for _, r := range sheetOf(rec).regions {
 		b.WriteString("\n")
 		for _, l := range r.lines {
 			b.WriteString(markdownLine(l) + "\n")
 		}
 	}
-	_, err := io.WriteString(w, b.String())
-	return err
+	return b.String()
 }
 
 // plainYAML are the names whose values are numbers or true.
-var plainYAML = []string{"budget", "temperature", "seed", "page", "blank"}
+var plainYAML = []string{"budget", "temperature", "seed", "page", "pages", "blank"}
 
 // yamlString is s as a string of YAML 1.2, whose double-quoted strings are JSON's.
 func yamlString(s string) string {

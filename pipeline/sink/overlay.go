@@ -34,7 +34,7 @@ func WriteOverlay(w io.Writer, page image.Image, rec *job.Record, facet string) 
 	const head = 8 + 12 + 13 // signature; length, type and CRC of IHDR; its content
 	parts := [][]byte{
 		data[:head],
-		pngText("Software", "facet "+PrintableLine(facet)), pngText("Source", PrintableLine(rec.Source.Path)), pngText("Comment", settings(rec)),
+		pngText("Software", "facet "+PrintableLine(facet)), pngText("Source", PrintableLine(rec.Source.Path)), pngText("Comment", settings(provenance(rec))),
 		data[head:],
 	}
 	for _, p := range parts {
