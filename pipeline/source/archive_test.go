@@ -266,6 +266,30 @@ func TestMembersByName(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
+
+	put(t, dir, "errors.jsonl", `{"path":"a.tar/b.png"}
+{"path":"a.tar/c.png"}
+`)
+	s = open(t, images, "errors.jsonl")
+	var first *archive
+	for item := range s.All(t.Context()) {
+		bytesOf(t, item)
+		if first == nil {
+			first = s.cursor.a
+		}
+	}
+	if first == nil || s.cursor.a != first {
+		t.Error("the archive was opened again for a member that comes later in it")
+	}
+}
+
+// A name that leads out of its archive is not that of the file it leads to.
+func TestNameOfAnother(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	put(t, dir, "up.png", "")
+	put(t, dir, "a.tar", string(tarOf(t, entryOf{name: "../up.png"})))
+	expect(t, open(t, images, "up.png", "a.tar"), "up.png", "a.tar/../up.png: its name leads out of the archive")
 }
 
 func TestDamagedArchives(t *testing.T) {

@@ -372,8 +372,7 @@ func (s *Sources) Folder() string {
 		}
 		path := s.dirs[l.dir] + l.name
 		if last = l.dir; l.archive {
-			path, last = path+"/.", -1
-			path = strings.TrimSuffix(path, ".") + "member"
+			path, last = path+"/member", -1
 		}
 		if first {
 			shared, first = sink.SharedFolder([]string{path}), false
