@@ -29,6 +29,8 @@ var denied = append([]uint32{
 	unix.SYS_EXECVE, unix.SYS_EXECVEAT, unix.SYS_PTRACE, unix.SYS_PROCESS_VM_READV, unix.SYS_PROCESS_VM_WRITEV,
 	unix.SYS_PROCESS_MADVISE, unix.SYS_KILL, unix.SYS_TKILL, unix.SYS_RT_SIGQUEUEINFO, unix.SYS_RT_TGSIGQUEUEINFO,
 	unix.SYS_PIDFD_OPEN, unix.SYS_PIDFD_SEND_SIGNAL, unix.SYS_PIDFD_GETFD, unix.SYS_UNSHARE, unix.SYS_SETNS,
+	// Memory and queues that processes share: they are none of the memory that is limited, and outlive the process.
+	unix.SYS_SHMGET, unix.SYS_SHMAT, unix.SYS_SHMCTL, unix.SYS_SEMGET, unix.SYS_MSGGET, unix.SYS_MQ_OPEN, unix.SYS_MQ_UNLINK,
 	// Ways around this filter and into the kernel, and what only the machine's owner does.
 	unix.SYS_IO_URING_SETUP, unix.SYS_IO_URING_ENTER, unix.SYS_IO_URING_REGISTER, unix.SYS_BPF,
 	unix.SYS_PERF_EVENT_OPEN, unix.SYS_USERFAULTFD, unix.SYS_KEYCTL, unix.SYS_ADD_KEY, unix.SYS_REQUEST_KEY,
@@ -100,6 +102,9 @@ func filter(pid uint32) []unix.SockFilter {
 		// Go stops its own threads by signals.
 		jump(unix.BPF_JEQ, unix.SYS_TGKILL, 0, 4), load(offsetArgs), jump(unix.BPF_JEQ, pid, 0, 1), allow, fail(eacces),
 	}
+	// The limit of memory counts private mappings alone, so there are no others. MAP_SHARED_VALIDATE has the same bit.
+	p = append(p,
+		jump(unix.BPF_JEQ, unix.SYS_MMAP, 0, 4), load(offsetArgs+3*8), jump(unix.BPF_JSET, unix.MAP_SHARED, 0, 1), fail(eacces), allow)
 	for _, number := range denied {
 		p = append(p, jump(unix.BPF_JEQ, number, 0, 1), fail(eacces))
 	}

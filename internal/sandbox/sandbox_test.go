@@ -71,6 +71,17 @@ var escapes = map[string]func(canary, address string) error{
 		}
 		return errno
 	},
+	"share memory": func(_, _ string) error { // twice what is allowed, were it private
+		_, err := unix.Mmap(-1, 0, 1<<30, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_ANON)
+		return err
+	},
+	"share memory that stays": func(_, _ string) error {
+		id, err := unix.SysvShmGet(unix.IPC_PRIVATE, 1<<20, unix.IPC_CREAT|0o600)
+		if err == nil {
+			_, err = unix.SysvShmCtl(id, unix.IPC_RMID, nil)
+		}
+		return err
+	},
 	"chroot": func(canary, _ string) error { return unix.Chroot(filepath.Dir(canary)) },
 	"mount":  func(canary, _ string) error { return unix.Mount("none", filepath.Dir(canary), "tmpfs", 0, "") },
 }
