@@ -34,12 +34,15 @@ type Fault struct {
 	Half bool
 	// Stays says that all counted calls fail from the chosen one on: a disk that is full, one that died.
 	Stays bool
+	// Kill says that a sync that fails loses nothing: with Stays it is as if the process was killed, and the machine goes on.
+	Kill bool
 }
 
 // Faults are those that every program that writes should meet.
 var Faults = []Fault{
 	{Err: syscall.EIO},
 	{Err: syscall.EIO, Stays: true},
+	{Err: syscall.EINTR, Stays: true, Kill: true},
 	{Err: syscall.ENOSPC},
 	{Err: syscall.EDQUOT},
 	{Err: syscall.EINTR},
@@ -187,7 +190,7 @@ func (f *failingFile) WriteAt(b []byte, offset int64) (int, error) {
 
 func (f *failingFile) Sync() error {
 	if err := f.fs.failPath(Sync, f.name); err != nil {
-		if d, ok := f.File.(interface{ loseUnsynced() }); ok {
+		if d, ok := f.File.(interface{ loseUnsynced() }); ok && !f.fs.fault.Kill {
 			d.loseUnsynced()
 		}
 		return err
