@@ -328,13 +328,14 @@ func TestFFmpegIsForTheDecoderOnly(t *testing.T) {
 
 // PDFium and the machine that runs it are for the decoder alone: another program that reads images does not pay for them.
 func TestPDFiumIsForTheDecoderOnly(t *testing.T) {
-	const decoder = "vision/pdf/pdfium"
+	const decoder, images = "vision/pdf/pdfium", "vision/foreign"
 	_, files := parseTree(t)
 	for _, f := range files {
 		for imported := range f.imports {
 			switch {
 			case strings.HasPrefix(imported, "github.com/klippa-app/go-pdfium") && f.dir != decoder,
-				strings.HasPrefix(imported, "github.com/tetratelabs/wazero") && f.dir != decoder,
+				strings.HasPrefix(imported, "github.com/tetratelabs/wazero") && f.dir != decoder && f.dir != images,
+				imported == module+"/"+images && f.dir != "vision/still/decoder" && !f.isTest(),
 				imported == module+"/"+decoder && f.dir != "cmd/facet" && !f.isTest():
 				t.Errorf("%s imports %s", f.path, imported)
 			}

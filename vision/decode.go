@@ -53,6 +53,14 @@ func (l Limits) check(width, height int) error {
 // Check returns an [UnsupportedError] if an image of this size is past a limit.
 func (l Limits) Check(width, height int) error { return l.orDefault().check(width, height) }
 
+// CheckBytes returns an [UnsupportedError] if a file of this size is past the limit.
+func (l Limits) CheckBytes(n int64) error {
+	if most := l.orDefault().Bytes; most > 0 && n > most {
+		return unsupportedErrorf("%d bytes are more than the limit of %d", n, most)
+	}
+	return nil
+}
+
 // DecodeOptions say how a file is decoded. The zero value reads as the reference does, within DefaultLimits.
 type DecodeOptions struct {
 	Limits         Limits
@@ -214,8 +222,8 @@ type File struct {
 // limits of an image is an error of its own.
 func Open(data []byte, o DecodeOptions) (file *File, err error) {
 	o.Limits = o.Limits.orDefault()
-	if n := int64(len(data)); o.Limits.Bytes > 0 && n > o.Limits.Bytes {
-		return nil, fmt.Errorf("vision: %w", unsupportedErrorf("%d bytes are more than the limit of %d", n, o.Limits.Bytes))
+	if err := o.Limits.CheckBytes(int64(len(data))); err != nil {
+		return nil, fmt.Errorf("vision: %w", err)
 	}
 	f, err := sniff(data)
 	if err != nil {

@@ -35,6 +35,7 @@ const evilMagic = "EVIL "
 
 // openEvil is decoder.Open for a decoder with a hole in it.
 func openEvil(data []byte, o vision.DecodeOptions) (still.Source, error) {
+	opened++
 	text, evil := strings.CutPrefix(string(data), evilMagic)
 	if !evil {
 		return decoder.Open(data, o)
@@ -56,6 +57,9 @@ func (s *evilSource) Count() int {
 
 // errEscaped says that a deed succeeded.
 var errEscaped = vision.FormatError("escaped")
+
+// opened counts the files of this decoder.
+var opened int
 
 // Decode does the deed. It returns errEscaped if that worked, and otherwise why it did not as an UnsupportedError.
 func (s *evilSource) Decode(int) (*vision.Image, error) {
@@ -145,6 +149,13 @@ var misdeeds = map[string]func() error{
 			}
 			waste = append(waste, b)
 		}
+	},
+	"tell": func() error { return fmt.Errorf("decoder %d, file %d", os.Getpid(), opened) },
+	"grudge": func() error { // comes to grief on what others left behind
+		if opened > 1 {
+			os.Exit(1)
+		}
+		return errors.New("fresh")
 	},
 	"chatter": func() error {
 		for {

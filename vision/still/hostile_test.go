@@ -158,6 +158,36 @@ func TestDecoderDies(t *testing.T) {
 	}
 }
 
+// A decoder is replaced after a hundred files, and what one dies of that had others is tried with a fresh one.
+func TestReplaced(t *testing.T) {
+	p := open(t, still.Options{Children: 1})
+	path := evil(t, "tell", "")
+	told := map[string]int{}
+	for range 250 {
+		_, err := first(t, p, path)
+		decoder, file, ok := strings.Cut(fmt.Sprint(err), ", file ")
+		if !ok {
+			t.Fatal(err)
+		}
+		told[decoder]++
+		if file != fmt.Sprint(told[decoder]) {
+			t.Errorf("%s is at file %s after %d", decoder, file, told[decoder])
+		}
+	}
+	if len(told) != 3 {
+		t.Errorf("decoders and their files: %v", told)
+	}
+	if _, err := first(t, p, evil(t, "grudge", "")); err == nil || err.Error() != "fresh" {
+		t.Errorf("got %v", err)
+	}
+	// What has a fresh one is not tried twice.
+	begin := time.Now()
+	impatient := open(t, still.Options{Children: 1, Stall: time.Second})
+	if _, err := first(t, impatient, evil(t, "hang", "")); !errors.As(err, new(still.DecoderError)) || time.Since(begin) > 1900*time.Millisecond {
+		t.Errorf("%v after %v", err, time.Since(begin))
+	}
+}
+
 // A broken file has its hash, its size and its type; so has one that its decoder dies of before it says a word.
 func TestBrokenIsKnown(t *testing.T) {
 	p := open(t, still.Options{Children: 1})
