@@ -22,7 +22,7 @@ import (
 var endings = map[job.Medium][]string{
 	job.Image: {
 		".png", ".jpg", ".jpeg", ".jpe", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".pdf",
-		".heic", ".heif", ".avif", ".jxl", ".jp2", ".j2k", ".pnm", ".pbm", ".pgm", ".ppm",
+		".heic", ".heif", ".avif", ".jxl", ".jp2", ".j2k", ".jpx", ".pnm", ".pbm", ".pgm", ".ppm", ".pam",
 	},
 	job.Sound: {".wav", ".wave", ".mp3", ".m4a", ".aac", ".flac", ".ogg", ".oga", ".opus", ".wma", ".amr", ".aif", ".aiff", ".mka"},
 	job.Film:  {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".wmv", ".flv", ".mpg", ".mpeg", ".mts", ".m2ts", ".3gp", ".ogv"},
