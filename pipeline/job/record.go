@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"unicode/utf8"
 
 	"facet/internal/strictjson"
 )
@@ -239,7 +240,30 @@ func marshal(v any) ([]byte, error) {
 	if err := e.Encode(v); err != nil {
 		return nil, err
 	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+	return EscapeJSON(bytes.TrimSuffix(b.Bytes(), []byte("\n"))), nil
+}
+
+// EscapeJSON writes characters of JSON text as escapes that would command a terminal or switch the direction of reading,
+// and that JSON may hold as they are: DEL, C1 and those of UAX #9, section 2. Such text is the same to programs. It returns
+// data itself where there are none.
+func EscapeJSON(data []byte) []byte {
+	at := bytes.IndexFunc(data, commands)
+	if at < 0 {
+		return data
+	}
+	out := append([]byte(nil), data[:at]...)
+	for _, r := range string(data[at:]) {
+		if commands(r) { // only strings hold any
+			out = fmt.Appendf(out, `\u%04x`, r)
+		} else {
+			out = utf8.AppendRune(out, r)
+		}
+	}
+	return out
+}
+
+func commands(r rune) bool {
+	return 0x7f <= r && r < 0xa0 || 0x202a <= r && r <= 0x202e || 0x2066 <= r && r <= 0x2069
 }
 
 func line(v any) ([]byte, error) {

@@ -121,3 +121,25 @@ func TestParseEntryRefuses(t *testing.T) {
 		}
 	}
 }
+
+// A line commands no terminal, and says the same as it would without escapes.
+func TestLineIsInert(t *testing.T) {
+	text := "a\x1b[31m\u009b2J\x7f \u202egnp.exe\u202c \u2066x\u2069 \u2028 é 日本 <b>&"
+	rec := Record{Text: text, Warnings: []string{text}}
+	line, err := rec.Line()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range string(line[:len(line)-1]) {
+		if r < 0x20 || commands(r) || r == 0x2028 {
+			t.Errorf("%U in %s", r, line)
+		}
+	}
+	if !strings.Contains(string(line), `\u202egnp.exe\u202c`) || !strings.Contains(string(line), "é 日本 <b>&") {
+		t.Errorf("got %s", line)
+	}
+	var back Record
+	if err := json.Unmarshal(line, &back); err != nil || back.Text != text || back.Warnings[0] != text {
+		t.Errorf("read back: %q, %v", back.Text, err)
+	}
+}

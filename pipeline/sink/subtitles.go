@@ -1,6 +1,7 @@
 package sink
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"fmt"
@@ -96,12 +97,16 @@ func subtitleText(s string) string {
 	return strings.ReplaceAll(Printable(s), "-->", "→")
 }
 
-// WriteTSV writes start and end in milliseconds and the text of each segment, as Whisper does.
+// WriteTSV writes start and end in milliseconds and the text of each segment, as Whisper does. Spreadsheets take a text
+// that begins as a formula does for one, so that it gets an apostrophe before it.
 func WriteTSV(w io.Writer, rec *job.Record) error {
 	var b strings.Builder
 	b.WriteString("start\tend\ttext\n")
 	for _, s := range shown(rec) {
 		text := strings.Join(strings.Fields(s.Text), " ")
+		if text != "" && strings.ContainsRune("=+-@", rune(text[0])) {
+			text = "'" + text
+		}
 		fmt.Fprintf(&b, "%d\t%d\t%s\n", duration(s.Start).Milliseconds(), duration(s.End).Milliseconds(), Printable(text))
 	}
 	_, err := io.WriteString(w, b.String())
@@ -153,9 +158,14 @@ func WriteVerboseJSON(w io.Writer, rec *job.Record) error {
 		v.Segments, texts = append(v.Segments, t), append(texts, s.Text)
 	}
 	v.Text = strings.Join(texts, " ")
-	e := json.NewEncoder(w)
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	return e.Encode(v)
+	if err := e.Encode(v); err != nil {
+		return err
+	}
+	_, err := w.Write(job.EscapeJSON(b.Bytes()))
+	return err
 }
 
 // WriteMarkdown writes a caption, or the scenes of a film with what is said and shown.
