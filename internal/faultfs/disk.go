@@ -23,7 +23,7 @@ type Disk struct {
 	history []op
 }
 
-// tree is the names of a file system and what they stand for. Bytes are not changed in place.
+// tree is the names of a file system and what they stand for. Bytes are not changed in place: trees share them.
 type tree struct {
 	names map[string]int // node of a file, or directory
 	files map[int][]byte // by node
@@ -31,7 +31,14 @@ type tree struct {
 
 const directory = 0 // the node of every directory; files are counted from 1
 
-func (t tree) clone() tree { return tree{maps.Clone(t.names), maps.Clone(t.files)} }
+// clone returns a tree of its own. What is appended to a file of the old one is behind the end of the new one's.
+func (t tree) clone() tree {
+	c := tree{maps.Clone(t.names), maps.Clone(t.files)}
+	for node, b := range c.files {
+		c.files[node] = slices.Clip(b)
+	}
+	return c
+}
 
 type opKind int
 
@@ -139,6 +146,9 @@ func (t tree) apply(o op) {
 func changed(b []byte, o op) []byte {
 	if o.kind == truncate {
 		return append(slices.Clone(b[:min(int64(len(b)), o.offset)]), make([]byte, max(0, o.offset-int64(len(b))))...)
+	}
+	if o.offset == int64(len(b)) {
+		return append(b, o.data...)
 	}
 	grown := make([]byte, max(int64(len(b)), o.offset+int64(len(o.data))))
 	copy(grown, b)

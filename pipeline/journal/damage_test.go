@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -404,24 +406,81 @@ func TestBodyThatLooksLikeALine(t *testing.T) {
 	}
 }
 
-// What is too long for a line is passed over piece by piece, and lines go on behind it.
+// What is too long for a line is passed over piece by piece, and lines go on behind it, also where one begins just at the end
+// of what was read at once.
 func TestTooLongForALine(t *testing.T) {
 	f := written(t, ascii(2), nil)
-	junk := bytes.Repeat([]byte{0}, 2*journal.MaxLine+12345)
-	data := append(bytes.Clone(f.data[:f.end(0)]), junk...)
-	data = append(data, f.data[f.end(0):]...)
 	path := filepath.Join(t.TempDir(), "journal")
-	if err := os.WriteFile(path, data, 0o666); err != nil {
-		t.Fatal(err)
+	for _, n := range []int{journal.MaxLine + 1<<20 - 3, 2*journal.MaxLine + 12345} {
+		data := append(bytes.Clone(f.data[:f.end(0)]), make([]byte, n)...)
+		data = append(data, f.data[f.end(0):]...)
+		if err := os.WriteFile(path, data, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		var c collector
+		_, rec, err := journal.Read(path, journal.Options{}, c.add)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := missing(c.entries, f.entries, 2); err != nil || len(rec.Damaged) != 1 || rec.Damaged[0].Length != int64(n) {
+			t.Errorf("%d zeros: %v, %+v", n, err, rec)
+		}
+	}
+}
+
+// Lines that end where a read ends.
+func TestLineAtTheEndOfARead(t *testing.T) {
+	before := written(t, nil, []journal.Entry{{Kind: "record", Key: "0", Body: []byte(`""`)}})
+	for n := 1<<20 - 2; n <= 1<<20+2; n++ {
+		body := `"` + strings.Repeat("x", n-len(before.data)) + `"`
+		f := written(t, []journal.Entry{{Kind: "record", Key: "0", Body: []byte(body)}}, ascii(3))
+		if f.end(0) != n {
+			t.Fatal(f.end(0), n)
+		}
+		o, err := openBytes(f.data)
+		if err == nil {
+			err = missing(o.entries, f.entries, 4)
+		}
+		if err != nil || !o.rec.OK() {
+			t.Errorf("line that ends at byte %d: %v, %+v", n, err, o.rec)
+		}
+	}
+}
+
+// A file that ends before it should is not taken for a shorter one, except beside a writer, who may cut off what it could not write.
+func TestFileThatEndsEarly(t *testing.T) {
+	f := written(t, ascii(20), nil)
+	d := faultfs.NewDisk(".")
+	data := f.data[:f.end(9)+5]
+	d.WriteFile("journal", data)
+	o := journal.Options{FS: boastful{d}}
+	_, _, _, err := journal.Open("journal", o, nil)
+	if after, readErr := d.ReadFile("journal"); !errors.Is(err, io.ErrUnexpectedEOF) || readErr != nil || !bytes.Equal(after, data) {
+		t.Errorf("%v; %d bytes of %d are left", err, len(after), len(data))
 	}
 	var c collector
-	_, rec, err := journal.Read(path, journal.Options{}, c.add)
-	if err != nil {
-		t.Fatal(err)
+	_, rec, err := journal.Read("journal", o, c.add)
+	if err == nil {
+		err = missing(c.entries, f.entries[:10], 10)
 	}
-	if err := missing(c.entries, f.entries, 2); err != nil || len(rec.Damaged) != 1 || rec.Damaged[0].Length != int64(len(junk)) {
-		t.Errorf("%v, %+v", err, rec)
+	if err != nil || rec.Torn != 5 {
+		t.Errorf("beside a writer: %v, %+v", err, rec)
 	}
+}
+
+// boastful says that files are longer than they are.
+type boastful struct{ faultfs.FS }
+
+func (b boastful) OpenFile(name string, flag int, perm fs.FileMode) (faultfs.File, error) {
+	f, err := b.FS.OpenFile(name, flag, perm)
+	return boastfulFile{f}, err
+}
+
+type boastfulFile struct{ faultfs.File }
+
+func (f boastfulFile) Size() (int64, error) {
+	n, err := f.File.Size()
+	return n + 1000, err
 }
 
 func TestDamagedHeader(t *testing.T) {

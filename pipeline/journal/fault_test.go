@@ -188,6 +188,26 @@ func TestEveryCallFails(t *testing.T) {
 	}
 }
 
+// A Create that fails leaves nothing that the next one would stumble over.
+func TestCreateThatFails(t *testing.T) {
+	for n := 1; ; n++ {
+		d := faultfs.NewDisk(".")
+		f := faultfs.NewFailing(d, n, faultfs.Fault{Err: syscall.EIO})
+		_, err := journal.Create("journal", []byte(`{}`), journal.Options{FS: f})
+		if f.Failed() == 0 {
+			if err != nil || n < 8 {
+				t.Errorf("call %d: %v", n, err)
+			}
+			return
+		}
+		for _, name := range []string{"journal", "journal.new"} {
+			if _, statErr := d.Stat(name); err == nil || !errors.Is(statErr, fs.ErrNotExist) {
+				t.Errorf("call %d: %v, and %s: %v", n, err, name, statErr)
+			}
+		}
+	}
+}
+
 // The control: who hears nothing of a failed sync loses what was acknowledged.
 func TestFailedSyncUnheard(t *testing.T) {
 	fault := faultfs.Fault{Err: syscall.EIO, Calls: []faultfs.Call{faultfs.Sync}}

@@ -72,8 +72,8 @@ func appendLine(dst []byte, seed uint32, e Entry) ([]byte, error) {
 	return append(dst, '\n'), nil
 }
 
-// parseLine reads a line without its end. Every byte of it counts: ok is false for any that differs from
-// what appendLine writes. The body is part of line; kinds gives the same string for the same kind.
+// parseLine reads a line without its end. ok is false if any of its bytes is not as appendLine wrote it. The body is
+// part of line; kinds gives the same string for the same kind.
 func parseLine(line []byte, seed uint32, kinds *interned) (e Entry, ok bool) {
 	if len(line) < minLine || len(line) > MaxLine || string(line[:crcAt]) != lineStart || line[len(line)-1] != '}' ||
 		string(line[crcEnd:crcEnd+len(lineKind)]) != lineKind {
