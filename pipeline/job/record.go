@@ -60,6 +60,7 @@ type Source struct {
 
 // Effective is what was really done, defaults included.
 type Effective struct {
+	Facet       string `json:"facet,omitempty"` // version of the program; empty in records of versions that did not say
 	Model       string `json:"model"`
 	ModelSHA256 string `json:"model_sha256"`
 	*Seen              // of an image, and of the frames of a film

@@ -99,10 +99,11 @@ const (
 // WriteALTO writes a page that was read as an ALTO 4.4 document, in pixels of the upright image. Lines
 // that stand close together are a TextBlock. The boxes of words are those of their lines divided
 // by the widths of letters and are tagged as estimated; a word's WC is the confidence of its line. A line without a box has the
-// page's and is tagged as unplaced. facet is the version of the program that read the page.
+// page's and is tagged as unplaced. facet is the version
+// of this program, for a record that does not say which one read the page.
 func WriteALTO(w io.Writer, rec *job.Record, facet string) error {
 	a := newALTOWriter(w)
-	if err := a.begin(rec.Source, facet, settings(provenance(rec))); err != nil {
+	if err := a.begin(rec.Source, madeBy(rec, facet), settings(provenance(rec))); err != nil {
 		return err
 	}
 	if err := a.x.Encode(newALTOPage(rec, "")); err != nil {

@@ -11,7 +11,7 @@ import (
 // About is what a document's file says once, at its beginning. Where a page was made otherwise, as with another budget, it
 // stands with the page.
 type About struct {
-	Facet     string        // version of the program
+	Facet     string        // version of the program, where Effective has none
 	Source    job.Source    // the document; its Page does not count
 	Effective job.Effective // model, hashes, temperature and seed; with Seen, the budget of all pages
 	Pages     int           // that are to come; 0 if that is not known
@@ -52,7 +52,10 @@ var DocumentFormats = []string{"txt", "md", "alto", "hocr"}
 // NewDocument begins a document in one of DocumentFormats; it panics if format is none. The caller goes on with Page and
 // Failed in the order of the pages, and ends with End.
 func NewDocument(w io.Writer, format string, a About) (*Document, error) {
-	d := &Document{about: a.provenance()}
+	if a.Effective.Facet != "" { // which read it
+		a.Facet = a.Effective.Facet
+	}
+	d := &Document{about: append(a.provenance(), [2]string{"facet", a.Facet})}
 	switch format {
 	case "txt":
 		d.form = textDocument{w}
@@ -75,7 +78,11 @@ func (d *Document) Page(rec *job.Record) error {
 		return err
 	}
 	var other [][2]string // than what the document begins with
-	for _, p := range provenance(rec) {
+	made := provenance(rec)
+	if v := rec.Effective.Facet; v != "" {
+		made = append(made, [2]string{"facet", v})
+	}
+	for _, p := range made {
 		if !slices.Contains(d.about, p) && p != [2]string{"finish", string(job.FinishStop)} {
 			other = append(other, p)
 		}

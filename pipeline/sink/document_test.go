@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/xml"
 	"errors"
+	"image"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -217,6 +219,43 @@ func TestDocumentStreams(t *testing.T) {
 			if got := b.Bytes()[before:]; !bytes.Contains(got, []byte("Dear")) {
 				t.Fatalf("%s: page %d wrote %q", f, n+1, got)
 			}
+		}
+	}
+}
+
+// Every format but plain text says which facet and model read a page, and how it was asked.
+func TestProvenance(t *testing.T) {
+	rec := pages()["page"]
+	rec.Effective.Facet = "0.9"
+	written := map[string][]byte{
+		"md": document(t, WritePageMarkdown, rec), "alto": document(t, WriteALTO, rec), "hocr": document(t, WriteHOCR, rec),
+		"overlay": document(t, func(w io.Writer, rec *job.Record, facet string) error {
+			return WriteOverlay(w, image.NewGray(image.Rect(0, 0, 800, 500)), rec, facet)
+		}, rec),
+		"jsonl": document(t, func(w io.Writer, rec *job.Record, _ string) error { return WriteRecord(w, rec) }, rec),
+	}
+	for _, f := range []string{"md", "alto", "hocr"} {
+		var b bytes.Buffer
+		d, err := NewDocument(&b, f, About{Facet: "1.2", Source: rec.Source, Effective: rec.Effective, Pages: 1})
+		if err == nil {
+			err = errors.Join(d.Page(rec), d.End())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		written["document "+f] = b.Bytes()
+		if strings.Contains(b.String(), "page 1: ") {
+			t.Errorf("%s: the page says again what the document does", f)
+		}
+	}
+	for name, data := range written {
+		for _, want := range []string{"0.9", "nano", "ab12", "cd34", "70"} { // version, model, hashes of model and question, budget
+			if !bytes.Contains(data, []byte(want)) {
+				t.Errorf("%s does not name %s", name, want)
+			}
+		}
+		if bytes.Contains(data, []byte("1.2 ")) {
+			t.Errorf("%s names the facet that writes it", name)
 		}
 	}
 }

@@ -55,10 +55,11 @@ const hocrCapabilities = "ocr_page ocr_carea ocr_line ocrx_word ocrp_wconf ocrp_
 // WriteHOCR writes a page that was read as an hOCR 1.2 document in XHTML, in pixels of the upright image. Lines
 // that stand close together are an ocr_carea. The boxes of words are those of their lines divided by the widths of
 // letters and have the property x_estimated; a word's x_wconf, in percent, is the confidence of its line. A line without
-// a box has the page's and the property x_unplaced. facet is the version of the program that read the page.
+// a box has the page's and the property x_unplaced. facet is the version
+// of this program, for a record that does not say which one read the page.
 func WriteHOCR(w io.Writer, rec *job.Record, facet string) error {
 	h := newHOCRWriter(w)
-	if err := h.begin(rec.Source, facet, 1, provenance(rec)); err != nil {
+	if err := h.begin(rec.Source, madeBy(rec, facet), 1, provenance(rec)); err != nil {
 		return err
 	}
 	if err := h.x.Encode(newHOCRPage(rec, 1)); err != nil {

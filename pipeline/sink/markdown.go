@@ -13,10 +13,10 @@ import (
 
 // WritePageMarkdown writes the text of a page that was read: its lines as they are, those that stand close
 // together as a paragraph. What would be taken for Markdown or HTML is escaped, so that the text is shown as it was
-// read. Before it, as YAML between lines of dashes, stands where it comes from. facet is the version of the program that
-// read the page.
+// read. Before it, as YAML between lines of dashes, stands where it comes from. facet is the version of
+// this program, for a record that does not say which one read the page.
 func WritePageMarkdown(w io.Writer, rec *job.Record, facet string) error {
-	about := aboutSource(rec.Source, facet, provenance(rec))
+	about := aboutSource(rec.Source, madeBy(rec, facet), provenance(rec))
 	if rec.Source.Page > 0 {
 		about = append(about, [2]string{"page", fmt.Sprint(rec.Source.Page)})
 	}

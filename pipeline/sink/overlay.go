@@ -23,7 +23,7 @@ import (
 )
 
 // WriteOverlay writes Overlay as a PNG whose texts say where it comes from: Software, which is facet in the version
-// named; Source, the path of the page; and Comment, the settings.
+// that the record names, or else this one; Source, the path of the page; and Comment, the settings.
 func WriteOverlay(w io.Writer, page image.Image, rec *job.Record, facet string) error {
 	// Pictures are written once and looked at once: time counts more than size.
 	var b bytes.Buffer
@@ -34,7 +34,7 @@ func WriteOverlay(w io.Writer, page image.Image, rec *job.Record, facet string) 
 	const head = 8 + 12 + 13 // signature; length, type and CRC of IHDR; its content
 	parts := [][]byte{
 		data[:head],
-		pngText("Software", "facet "+PrintableLine(facet)), pngText("Source", PrintableLine(rec.Source.Path)), pngText("Comment", settings(provenance(rec))),
+		pngText("Software", "facet "+PrintableLine(madeBy(rec, facet))), pngText("Source", PrintableLine(rec.Source.Path)), pngText("Comment", settings(provenance(rec))),
 		data[head:],
 	}
 	for _, p := range parts {

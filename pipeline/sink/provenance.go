@@ -1,6 +1,7 @@
 package sink
 
 import (
+	"cmp"
 	"encoding/xml"
 	"fmt"
 	"io"
@@ -25,6 +26,9 @@ func provenance(rec *job.Record) [][2]string {
 	}
 	return out
 }
+
+// madeBy is the version of facet that read a page: what the record says, or else the one that writes it.
+func madeBy(rec *job.Record, writer string) string { return cmp.Or(rec.Effective.Facet, writer) }
 
 // settings is a provenance on a line.
 func settings(provenance [][2]string) string {
