@@ -7,15 +7,18 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"facet/pipeline/job"
+	"facet/pipeline/source"
 	"facet/vision"
 	"facet/vision/pdf"
+	"facet/vision/still"
 )
 
 // Documents say how documents are read.
@@ -60,148 +63,131 @@ func (p Pages) of(n int) []int {
 
 // document is an open document that several items share. It is closed by the last.
 type document struct {
-	*pdf.Document
-	path  string
+	pdf   *pdf.Document  // or
+	still *still.Picture // an image of several pages
+	mu    sync.Mutex     // of still, which answers one at a time
+
+	path  string // of the item
 	sum   [32]byte
 	size  int64
 	users atomic.Int32
 }
 
 // openDocument opens a document for one user. Errors do not name the path.
-func openDocument(ctx context.Context, path string, o pdf.Options) (*document, error) {
-	doc, err := pdf.Open(ctx, path, o)
-	if err != nil {
-		return nil, unnamedPDF(err, path)
+func openDocument(ctx context.Context, item source.Item, p *Pipeline) (*document, error) {
+	if head, err := source.Head(item.File); err == nil && imageOfPages(vision.Sniff(head)) {
+		picture, err := p.Stills.Open(ctx, item.File)
+		if err != nil {
+			return nil, Unnamed(err, item.File)
+		}
+		d := &document{still: picture, path: item.Path, sum: picture.SHA256(), size: picture.Bytes()}
+		d.users.Store(1)
+		return d, nil
 	}
-	d := &document{Document: doc, path: path}
+	return openPDF(ctx, item, p.Documents.Options)
+}
+
+// imageOfPages reports whether images of this type may have several pages.
+func imageOfPages(mediaType string) bool {
+	return mediaType == "image/tiff" || mediaType == "image/gif"
+}
+
+func openPDF(ctx context.Context, item source.Item, o pdf.Options) (*document, error) {
+	doc, err := pdf.Open(ctx, item.File, o)
+	if err != nil {
+		return nil, unnamedPDF(err, item.File)
+	}
+	d := &document{pdf: doc, path: item.Path}
 	d.users.Store(1)
 	if d.sum, d.size, err = doc.SHA256(ctx); err != nil {
 		d.release()
-		return nil, unnamedPDF(err, path)
+		return nil, unnamedPDF(err, item.File)
 	}
 	return d, nil
 }
 
+// Pages returns the number of pages.
+func (d *document) Pages() int {
+	if d.still != nil {
+		return d.still.Pages()
+	}
+	return d.pdf.Pages()
+}
+
+// Changed reports whether the file is not as it was when it was opened.
+func (d *document) Changed() bool {
+	if d.still != nil {
+		return d.still.Changed()
+	}
+	return d.pdf.Changed()
+}
+
 // release takes a user away. A nil document has none.
 func (d *document) release() {
-	if d != nil && d.users.Add(-1) == 0 {
-		d.Close()
+	switch {
+	case d == nil || d.users.Add(-1) > 0:
+	case d.still != nil:
+		d.still.Close()
+	default:
+		d.pdf.Close()
 	}
 }
-
-// entry is an item whose turn has come.
-type entry struct {
-	index int
-	item  Item
-	head  []byte    // of its file; nil if that could not be read
-	doc   *document // of a page, with the entry as its user
-	err   error     // why it cannot be prepared
-}
-
-// list gives out the items in their order, and for a document its pages. A document is opened when its turn comes, and once for
-// all its pages that follow each other.
-func (r *run) list(ctx context.Context, to chan<- entry) {
-	var doc *document
-	defer func() { doc.release() }()
-	index := 0
-	give := func(e entry) bool {
-		e.index = index
-		index++
-		if e.doc != nil {
-			e.doc.users.Add(1)
-		}
-		if r.order.admit(ctx) {
-			select {
-			case to <- e:
-				return true
-			case <-ctx.Done():
-			}
-		}
-		e.doc.release()
-		return false
-	}
-	for _, item := range r.items {
-		head, _ := readHead(item.Path) // an error is told when the item is prepared
-		if !r.isDocument(item, head) {
-			if !give(entry{item: item, head: head}) {
-				return
-			}
-			continue
-		}
-		if doc == nil || doc.path != item.Path {
-			doc.release()
-			var err error
-			if doc, err = openDocument(ctx, item.Path, r.Documents.Options); err != nil {
-				if !give(entry{item: item, err: err}) {
-					return
-				}
-				continue
-			}
-		}
-		if item.Page > 0 {
-			if !give(entry{item: item, doc: doc}) {
-				return
-			}
-			continue
-		}
-		pages := r.Documents.Pages.of(doc.Pages())
-		if len(pages) == 0 {
-			if !give(entry{item: item, err: fmt.Errorf("none of the chosen pages is there: the document has %d", doc.Pages())}) {
-				return
-			}
-			continue
-		}
-		r.pages.Add(int64(len(pages) - 1))
-		for _, n := range pages {
-			page := item
-			page.Page, page.ID = n, ""
-			e := entry{item: page, doc: doc}
-			if id := job.ID(doc.sum, 0); item.ID != "" && item.ID != id {
-				e.err = meansAnother(item.ID, id)
-			}
-			if !give(e) {
-				return
-			}
-		}
-	}
-}
-
-// isDocument reports whether an item is, or is called, a document that this job reads. head
-// is nil if its file cannot be read.
-func (r *run) isDocument(item Item, head []byte) bool {
-	if head == nil || !slices.Contains(r.Job.Media, job.Image) || item.Job != "" && item.Job != r.Job.Name {
-		return false
-	}
-	kind := vision.Sniff(head)
-	return kind == documentType || kind == "" && strings.EqualFold(filepath.Ext(item.Path), ".pdf")
-}
-
-const documentType = "application/pdf"
 
 // page sends the one part of a page.
 func (r *run) page(ctx context.Context, w *work, e entry, send sender) error {
-	w.record.Source.SHA256, w.record.Source.Bytes, w.record.Source.Page = hex.EncodeToString(e.doc.sum[:]), e.doc.size, e.item.Page
-	if err := w.identify(e.item, e.doc.sum, e.doc.size); err != nil {
+	doc := e.doc
+	w.record.Source.SHA256, w.record.Source.Bytes, w.record.Source.Page = hex.EncodeToString(doc.sum[:]), doc.size, e.item.Page
+	if err := w.identify(e.item, doc.sum, doc.size); err != nil {
 		return err
 	}
-	page, err := e.doc.Page(ctx, e.item.Page)
+	if twin, err := r.isTwin(w, doc.sum, send); twin || err != nil {
+		return err
+	}
+	if doc.still != nil {
+		return r.frame(ctx, w, e, send)
+	}
+	img, sheet, budget, err := r.draw(ctx, doc, e.item.Page, w.plan.Budget, w.options.DPI)
 	if err != nil {
 		return unnamedPage(err, e.item)
 	}
-	s := r.scale(page, w)
-	img, err := e.doc.Render(ctx, e.item.Page, s.width, s.height)
-	if err != nil {
-		return unnamedPage(err, e.item)
+	if doc.Changed() {
+		return errChanging
 	}
-	if e.doc.Changed() {
-		return errors.New("the file has changed while it was read")
-	}
-	w.record.Effective.Sheet = &job.Sheet{
-		DPI:        math.Round(s.dpi*100) / 100,
-		PagePoints: [2]float64{page.Width, page.Height},
-	}
-	return r.see(w, img, s.budget, send)
+	w.record.Effective.Sheet = sheet
+	return r.see(w, img, budget, send)
 }
+
+// draw draws a page within a budget of soft tokens, or 0 for the one that its size asks for, at a resolution, or 0
+// for the one that suits.
+func (r *run) draw(ctx context.Context, doc *document, number, budget, dpi int) (*vision.Image, *job.Sheet, int, error) {
+	page, err := doc.pdf.Page(ctx, number)
+	if err != nil {
+		return nil, nil, 0, err
+	}
+	s := r.scale(page, budget, dpi)
+	start := time.Now()
+	img, err := doc.pdf.Render(ctx, number, s.width, s.height)
+	r.out.meters.decode.since(start)
+	return img, &job.Sheet{DPI: roundDPI(s.dpi), PagePoints: [2]float64{page.Width, page.Height}}, s.budget, err
+}
+
+// frame sends the one part of a page of an image that has several.
+func (r *run) frame(ctx context.Context, w *work, e entry, send sender) error {
+	e.doc.mu.Lock()
+	start := time.Now()
+	img, err := e.doc.still.Page(ctx, max(1, e.item.Page))
+	r.out.meters.decode.since(start)
+	e.doc.mu.Unlock()
+	switch {
+	case err != nil:
+		return Unnamed(err, e.item.File)
+	case e.doc.Changed():
+		return errChanging
+	}
+	return r.see(w, img, w.plan.Budget, send)
+}
+
+var errChanging = errors.New("the file has changed while it was read")
 
 // scale is how large a page is drawn.
 type scale struct {
@@ -219,8 +205,8 @@ const (
 
 // scale decides how large a page is drawn: as the user says, as large as the picture that fills it, or as large as the budget can
 // use.
-func (r *run) scale(page pdf.Page, w *work) scale {
-	s := scale{budget: w.plan.Budget, dpi: float64(w.options.DPI)}
+func (r *run) scale(page pdf.Page, budget, dpi int) scale {
+	s := scale{budget: budget, dpi: float64(dpi)}
 	if s.dpi == 0 {
 		limit := cmp.Or(r.Documents.Limits.Pixels, pdf.DefaultLimits.Pixels)
 		if p := page.Picture; p[0] > 0 && int64(p[0])*int64(p[1]) <= limit {
@@ -250,8 +236,8 @@ func unnamedPDF(err error, path string) error {
 }
 
 // unnamedPage takes the page out as well.
-func unnamedPage(err error, item Item) error {
-	err = unnamedPDF(err, item.Path)
+func unnamedPage(err error, item source.Item) error {
+	err = unnamedPDF(err, item.File)
 	if text, ok := strings.CutPrefix(err.Error(), fmt.Sprintf("page %d: ", item.Page)); ok {
 		return errors.New(text)
 	}
@@ -259,12 +245,11 @@ func unnamedPage(err error, item Item) error {
 }
 
 // redraw draws a page once more, as large as its record says.
-func (o *Output) redraw(rec *job.Record) (*vision.Image, error) {
-	ctx := context.Background() // what is written is finished, whatever ends the run
-	if o.doc == nil || o.doc.path != rec.Source.Path {
+func (o *Output) redraw(ctx context.Context, item source.Item, rec *job.Record) (*vision.Image, error) {
+	if o.doc == nil || o.doc.path != item.Path || o.doc.Changed() {
 		o.doc.release()
 		var err error
-		if o.doc, err = openDocument(ctx, rec.Source.Path, o.Documents.Options); err != nil {
+		if o.doc, err = openPDF(ctx, item, o.Documents.Options); err != nil {
 			return nil, err
 		}
 	}
@@ -272,9 +257,9 @@ func (o *Output) redraw(rec *job.Record) (*vision.Image, error) {
 		return nil, errChanged
 	}
 	size := rec.Effective.SizeOriginal
-	img, err := o.doc.Render(ctx, rec.Source.Page, size[0], size[1])
+	img, err := o.doc.pdf.Render(ctx, rec.Source.Page, size[0], size[1])
 	if err != nil {
-		return nil, unnamedPDF(err, rec.Source.Path)
+		return nil, unnamedPDF(err, item.File)
 	}
 	return img, nil
 }

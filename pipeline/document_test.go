@@ -13,12 +13,21 @@ import (
 
 	"facet/fixtures"
 	"facet/pipeline/job"
+	"facet/pipeline/source"
 	"facet/vision/pdf"
 	"facet/vision/pdf/pdfium"
+	"facet/vision/still"
+	"facet/vision/still/decoder"
 )
 
-// TestMain is a decoder when package pdf starts it as one.
+// TestMain is a decoder when package pdf or still starts it as one, and a run that is there to be killed.
 func TestMain(m *testing.M) {
+	if args := os.Getenv("FACET_VICTIM"); args != "" {
+		victim(args)
+	}
+	if len(os.Args) > 2 && slices.Equal(os.Args[1:3], still.Command[:]) {
+		os.Exit(decoder.Main(os.Args[3:], os.Stdin, os.Stdout, os.Stderr))
+	}
 	if len(os.Args) > 1 && os.Args[1] == pdf.Command {
 		os.Exit(pdfium.Main(os.Args[2:], os.Stdin, os.Stdout, os.Stderr))
 	}
@@ -26,11 +35,12 @@ func TestMain(m *testing.M) {
 }
 
 // documents is a pipeline with a script that says how large the picture is that it sees.
-func documents(change func(*Settings)) *Pipeline {
+func documents(t *testing.T, change func(*Settings)) *Pipeline {
 	p := scripted(job.OCR, job.Options{Boxes: job.BoxesNone, Budget: 70}, &script{backward: true, say: func(q *question, _ int) (string, job.Finish) {
 		return fmt.Sprint(len(q.images)), job.FinishStop
 	}})
 	p.Documents.Cache = fixtures.PDFCache()
+	p.Stills = stills(t)
 	if change != nil {
 		change(&p.Settings)
 	}
@@ -77,19 +87,19 @@ func TestDocuments(t *testing.T) {
 	}
 	broken := put(t, dir, "broken.pdf", "%PDF-1.4 and no more")
 	text := put(t, dir, "text.pdf", "no document")
-	in := []Item{
-		{Path: page("00")},
-		{Path: long},
-		{Path: broken},
-		{Path: long, Page: 7},
-		{Path: long, Page: count + 1},
-		{Path: text},
-		{Path: page("00"), Page: 1},
-		{Path: fixtures.Path("pdf/locked.pdf")},
-		{Path: fixtures.Path("pdf/two.pdf"), ID: "0123456789abcdef"},
+	numbers := func(path string, page int) source.Item {
+		i := item(path, nil)
+		i.Page = page
+		return i
+	}
+	meant := item(fixtures.Path("pdf/two.pdf"), nil)
+	meant.ID = "0123456789abcdef"
+	in := []source.Item{
+		item(page("00"), nil), item(long, nil), item(broken, nil), numbers(long, 7), numbers(long, count+1), item(text, nil),
+		numbers(page("00"), 1), item(fixtures.Path("pdf/locked.pdf"), nil), meant,
 	}
 	var seen []int
-	results, progress := collect(t, documents(func(s *Settings) {
+	results, progress := collect(t, documents(t, func(s *Settings) {
 		s.Progress = func(p Progress) { seen = append(seen, p.Inputs) }
 	}), in)
 	if want := count + 1 + 7 + 1; len(results) != want || progress.Inputs != want || progress.Done != want || progress.Failed != 7 {
@@ -116,7 +126,7 @@ func TestDocuments(t *testing.T) {
 		"",
 		fmt.Sprintf("there is no page %d: the document has %d", count+1, count),
 		"the document is broken, or no PDF",
-		"only PDF documents have pages here",
+		"only PDF, TIFF and GIF files have pages here",
 		"the document is encrypted: --password opens it",
 		`the manifest means a file with id "0123456789abcdef", this one has 386021327bc59763`,
 		`the manifest means a file with id "0123456789abcdef", this one has 386021327bc59763`,
@@ -137,7 +147,7 @@ func TestDocumentInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	emitted := 0
-	progress, err := documents(nil).Run(ctx, items(long, long), func(r Result) error {
+	progress, err := emitTo(ctx, documents(t, nil), items(long, long), func(r Result) error {
 		if r.Err != nil || r.Item.Page != emitted+1 {
 			t.Errorf("result %d: %+v, %v", emitted, r.Item, r.Err)
 		}
@@ -173,9 +183,8 @@ func TestScale(t *testing.T) {
 		{pdf.Page{Width: 72, Height: 36}, 1120, 0, scale{300, 150, 300, 1120}}, // no finer than that
 		{strip, 70, 0, scale{6, 27000, 135, 70}},
 	} {
-		r := &run{Pipeline: documents(nil)}
-		w := &work{options: job.Options{DPI: c.dpi}, plan: job.Plan{Budget: c.budget}}
-		if got := r.scale(c.page, w); got != c.want {
+		r := &run{Pipeline: documents(t, nil)}
+		if got := r.scale(c.page, c.budget, c.dpi); got != c.want {
 			t.Errorf("%+v in %d tokens at %d dpi: %+v, want %+v", c.page, c.budget, c.dpi, got, c.want)
 		}
 	}

@@ -31,6 +31,25 @@ type question struct {
 	asked *model.Prompt
 }
 
+// bytes is what the media of a question take in memory.
+func (q *question) bytes() (n int64) {
+	if q == nil {
+		return 0
+	}
+	for _, p := range q.images {
+		n += 4 * int64(len(p.Values))
+	}
+	for _, s := range q.sound {
+		n += 4 * int64(len(s.Data))
+	}
+	for _, f := range q.film {
+		for _, p := range f.frames {
+			n += 4 * int64(len(p.Values))
+		}
+	}
+	return n
+}
+
 // film is frames, and the times at which they are shown.
 type film struct {
 	frames []*vision.Patches

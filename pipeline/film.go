@@ -9,6 +9,7 @@ import (
 
 	"facet/audio"
 	"facet/pipeline/job"
+	"facet/pipeline/source"
 	"facet/video"
 	"facet/vision"
 )
@@ -41,10 +42,10 @@ func (s specs) sceneFrames(asked, budget int) (int, error) {
 
 // watch sends a part for each scene of a film and, where its speech is wanted, for each
 // piece of its sound. It returns the part that ends them.
-func (r *run) watch(ctx context.Context, w *work, item Item, send sender) (last *part, err error) {
-	clip, err := video.Open(ctx, item.Path, r.Video)
+func (r *run) watch(ctx context.Context, w *work, item source.Item, send sender) (last *part, err error) {
+	clip, err := video.Open(ctx, item.File, r.Video)
 	if err != nil {
-		return nil, Unnamed(err, item.Path)
+		return nil, Unnamed(err, item.File)
 	}
 	defer clip.Close()
 	o, info := w.options, clip.Info()
@@ -71,7 +72,7 @@ func (r *run) watch(ctx context.Context, w *work, item Item, send sender) (last 
 	}
 	index, err := clip.Index(ctx, number)
 	if err != nil {
-		return nil, Unnamed(err, item.Path)
+		return nil, Unnamed(err, item.File)
 	}
 	plan := video.PlanOptions{
 		Frames: most, Window: time.Duration(cmp.Or(o.Window, sceneWindow) * float64(time.Second)),
@@ -79,7 +80,7 @@ func (r *run) watch(ctx context.Context, w *work, item Item, send sender) (last 
 	}
 	if o.Scene > 0 {
 		if plan.Cuts, err = clip.Cuts(ctx, number, o.Scene); err != nil {
-			return nil, Unnamed(err, item.Path)
+			return nil, Unnamed(err, item.File)
 		}
 	}
 	watched := &job.Watched{VideoSeconds: job.Seconds(index.Duration()), VideoTrack: number + 1}
@@ -110,10 +111,10 @@ func (r *run) watch(ctx context.Context, w *work, item Item, send sender) (last 
 			f.at = append(f.at, time.Duration(max(0, frame.Seconds)*float64(time.Second)))
 		}
 		if err != nil && frames == 0 {
-			return nil, Unnamed(err, item.Path)
+			return nil, Unnamed(err, item.File)
 		}
 		if err != nil { // what was seen is worth keeping, as of a recording
-			broken = fmt.Sprintf("the film breaks off at %s: %v", job.Clock(max(0, index.Seconds(window.Start))), Unnamed(err, item.Path))
+			broken = fmt.Sprintf("the film breaks off at %s: %v", job.Clock(max(0, index.Seconds(window.Start))), Unnamed(err, item.File))
 			break
 		}
 		frames += len(f.frames)
@@ -150,8 +151,8 @@ func (r *run) watch(ctx context.Context, w *work, item Item, send sender) (last 
 }
 
 // speech sends the pieces of a film's sound, with the question of the job that transcribes.
-func (r *run) speech(ctx context.Context, w *work, item Item, send sender) (heard, []string, error) {
-	rec, err := OpenSound(ctx, item.Path, 0, r.Video)
+func (r *run) speech(ctx context.Context, w *work, item source.Item, send sender) (heard, []string, error) {
+	rec, err := OpenSound(ctx, item.File, 0, r.Video)
 	if err != nil {
 		return heard{}, nil, err
 	}

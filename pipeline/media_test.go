@@ -21,6 +21,7 @@ import (
 	"facet/fixtures"
 	"facet/model"
 	"facet/pipeline/job"
+	"facet/pipeline/source"
 	"facet/video"
 	"facet/vision"
 )
@@ -64,7 +65,7 @@ func (s *script) drop()     { s.waiting = nil }
 // scripted is a pipeline whose engine follows a script.
 func scripted(j job.Job, o job.Options, s *script) *Pipeline {
 	return &Pipeline{
-		Settings: Settings{Job: j, Options: o, Batch: 3, Decode: vision.DecodeOptions{Limits: vision.DefaultLimits}},
+		Settings: Settings{Job: j, Options: o, Batch: 3, Separate: true, Ahead: 1 << 28},
 		specs: specs{
 			vision:      &vision.Gemma4,
 			audio:       &audio.Gemma4,
@@ -265,8 +266,11 @@ func TestTranscribeRetries(t *testing.T) {
 		}}
 		results, _ := collect(t, scripted(job.Transcribe, job.Options{}, s), in)
 		rec := results[0].Record
-		want := map[job.Finish]string{job.FinishStop: "fine fine fine fine", job.FinishLoop: "so"}[again]
-		if rec.Text != want || rec.Finish != again || rec.Attempts != 2 || s.asked != 2 {
+		want, asked := "fine fine fine fine", 2
+		if again == job.FinishLoop { // at each temperature
+			want, asked = "fine", 4
+		}
+		if rec.Text != want || rec.Finish != again || rec.Attempts != asked || s.asked != asked {
 			t.Errorf("%s: got %q, %s, %d attempts, %d questions", again, rec.Text, rec.Finish, rec.Attempts, s.asked)
 		}
 	}
@@ -587,15 +591,15 @@ func TestWithoutMedia(t *testing.T) {
 // reaches the model that was made after the end, and nothing is waited for.
 func TestCancelledWhilePreparing(t *testing.T) {
 	path := wav(t, t.TempDir(), "a.wav", [2]float64{1, 0})
-	r := &run{Pipeline: scripted(job.Transcribe, job.Options{}, &script{}), items: items(path, "missing.wav")}
+	in := items(path, "missing.wav")
+	r := scripted(job.Transcribe, job.Options{}, &script{}).newRun(sample(in), new(Output))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	ready := make(chan *part, 100)
 	for i := range 50 {
-		r.prepare(ctx, entry{index: i, item: r.items[i%2]}, ready)
+		r.prepare(ctx, entry{index: i, item: in[i%2], job: job.Transcribe})
 	}
-	if len(ready) > 0 {
-		t.Errorf("%d parts of 50 items are sent after the end", len(ready))
+	if len(r.ready) > 0 {
+		t.Errorf("%d parts of 50 items are sent after the end", len(r.ready))
 	}
 
 	rec, err := OpenSound(ctx, path, 0, video.Options{})
@@ -623,15 +627,15 @@ func TestCancelledAmongPieces(t *testing.T) {
 		}
 	}
 	var results []Result
-	progress, err := p.Run(ctx, in, func(r Result) error {
+	progress, err := emitTo(ctx, p, in, func(r Result) error {
 		results = append(results, r)
 		return nil
 	})
-	if !errors.Is(err, context.Canceled) || len(results) != 1 || results[0].Item != in[1] || results[0].Err != nil || progress.Done != 1 {
+	if !errors.Is(err, context.Canceled) || len(results) != 1 || results[0].Item.Path != in[1].Path || results[0].Err != nil || progress.Done != 1 {
 		t.Errorf("got %+v, %+v, %v", results, progress, err)
 	}
 	full := errors.New("disk full")
-	_, err = scripted(job.Transcribe, job.Options{}, &script{say: say}).Run(t.Context(), []Item{in[1], in[0], in[2]}, func(Result) error { return full })
+	_, err = emitTo(t.Context(), scripted(job.Transcribe, job.Options{}, &script{say: say}), []source.Item{in[1], in[0], in[2]}, func(Result) error { return full })
 	if !errors.Is(err, full) {
 		t.Errorf("got %v", err)
 	}
@@ -656,8 +660,8 @@ func TestCancelledWhileWaiting(t *testing.T) {
 	noLeak(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(50*time.Millisecond, cancel)
-	r := &run{Pipeline: scripted(job.Transcribe, job.Options{}, &script{}), items: items("a.wav"), engine: &script{}}
-	if err := r.infer(ctx, make(chan *part)); !errors.Is(err, context.Canceled) {
+	r := scripted(job.Transcribe, job.Options{}, &script{}).newRun(sample(items("a.wav")), new(Output))
+	if err := r.infer(ctx, ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 }

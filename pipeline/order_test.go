@@ -1,118 +1,74 @@
 package pipeline
 
 import (
-	"context"
-	"errors"
-	"fmt"
 	"math/rand/v2"
 	"slices"
 	"testing"
 	"testing/synctest"
+
+	"facet/pipeline/journal"
 )
 
-// Whatever order items come to their end in, they are emitted in theirs, and each as soon
-// as those before it are.
-func TestOrderEmitsInOrder(t *testing.T) {
+func at(index int) journal.Place { return journal.Place{Offset: int64(index)} }
+
+// Whatever order items come to their end in, they are taken in theirs, and each as soon as those before it are there.
+func TestOrderTakesInOrder(t *testing.T) {
 	const n = 200
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 50 {
-		window := 1 + random.IntN(20)
-		var emitted []string
-		o := newOrder(window, func(r Result) error {
-			emitted = append(emitted, r.Item.Path)
-			return nil
-		})
-		var under []int // admitted and not put
-		ended := map[int]bool{}
-		for next := 0; next < n || len(under) > 0; {
-			for next < n && len(o.slots) < window {
-				if !o.admit(context.Background()) {
-					t.Fatal("not admitted though there was room")
+		synctest.Test(t, func(t *testing.T) {
+			o := newOrder()
+			var taken []int
+			go func() {
+				for {
+					_, at, ok := o.take()
+					if !ok {
+						return
+					}
+					taken = append(taken, int(at.Offset))
 				}
-				under = append(under, next)
-				next++
+			}()
+			ended := map[int]bool{}
+			for _, index := range random.Perm(n) {
+				o.put(index, at(index))
+				ended[index] = true
+				synctest.Wait()
+				want := 0
+				for ended[want] {
+					want++
+				}
+				if len(taken) != want || o.idle() != true {
+					t.Fatalf("%d taken after the end of item %d, want %d", len(taken), index, want)
+				}
 			}
-			i := random.IntN(len(under))
-			index := under[i]
-			under = slices.Delete(under, i, i+1)
-			ended[index] = true
-			if err := o.put(index, Result{Item: Item{Path: fmt.Sprint(index)}}); err != nil {
-				t.Fatal(err)
-			}
-			want := 0
-			for ended[want] {
-				want++
-			}
-			if len(emitted) != want {
-				t.Fatalf("window %d: %d emitted after the end of item %d, want %d", window, len(emitted), index, want)
-			}
-		}
-		for i, path := range emitted {
-			if path != fmt.Sprint(i) {
-				t.Fatalf("window %d: emitted %s at place %d", window, path, i)
-			}
-		}
-	}
-}
-
-func TestOrderAdmitsAWindow(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithCancel(t.Context())
-		o := newOrder(3, func(Result) error { return nil })
-		admitted := 0
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			for o.admit(ctx) {
-				admitted++
-			}
-		}()
-		synctest.Wait()
-		if admitted != 3 {
-			t.Errorf("%d items under way in a window of 3", admitted)
-		}
-		for _, step := range []struct{ put, want int }{{1, 3}, {2, 3}, {0, 6}, {3, 7}} { // the first holds up those after it
-			if err := o.put(step.put, Result{}); err != nil {
-				t.Fatal(err)
-			}
+			o.finish(n)
 			synctest.Wait()
-			if admitted != step.want {
-				t.Errorf("%d admitted after the end of item %d, want %d", admitted, step.put, step.want)
+			if !slices.IsSorted(taken) || len(taken) != n {
+				t.Fatalf("taken: %v", taken)
 			}
-		}
-		cancel()
-		<-done
-	})
+		})
+	}
 }
 
-func TestOrderFlush(t *testing.T) {
-	var emitted []string
-	o := newOrder(10, func(r Result) error {
-		if r.Item.Path == "9" {
-			return errors.New("full")
+// What is held when no more comes is given out in its order.
+func TestOrderClose(t *testing.T) {
+	o := newOrder()
+	for _, index := range []int{7, 3, 0, 4} {
+		o.put(index, at(index))
+	}
+	o.close()
+	var taken []int64
+	for {
+		index, at, ok := o.take()
+		if !ok {
+			break
 		}
-		emitted = append(emitted, r.Item.Path)
-		return nil
-	})
-	for range 10 {
-		o.admit(t.Context())
-	}
-	for _, i := range []int{7, 0, 2, 5} { // 1 never ends
-		if err := o.put(i, Result{Item: Item{Path: fmt.Sprint(i)}}); err != nil {
-			t.Fatal(err)
+		if int64(index) != at.Offset {
+			t.Errorf("index %d at %d", index, at.Offset)
 		}
+		taken = append(taken, at.Offset)
 	}
-	if err := o.flush(); err != nil {
-		t.Fatal(err)
-	}
-	if want := []string{"0", "2", "5", "7"}; !slices.Equal(emitted, want) {
-		t.Errorf("emitted %v, want %v", emitted, want)
-	}
-	if err := o.flush(); err != nil || len(emitted) != 4 {
-		t.Errorf("flushed twice: %v, %v", emitted, err)
-	}
-	o.put(9, Result{Item: Item{Path: "9"}})
-	if err := o.flush(); err == nil {
-		t.Error("the error of emit is lost")
+	if want := []int64{0, 3, 4, 7}; !slices.Equal(taken, want) {
+		t.Errorf("taken: %v, want %v", taken, want)
 	}
 }

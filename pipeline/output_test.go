@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -18,37 +19,40 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"facet/pipeline/job"
-	"facet/vision"
+	"facet/pipeline/source"
 )
 
 func good(path, text string) Result {
 	box := job.Box{10, 10, 50, 30}
-	return Result{Item: Item{Path: path}, Record: &job.Record{
+	return Result{Item: source.Item{Path: path}, Job: "ocr", Record: &job.Record{
 		ID: "0123", Job: "ocr", Source: job.Source{Path: path}, Text: text, Blocks: []job.Block{{Text: text, Box: box}},
 	}}
 }
 
 func bad(path, reason string) Result {
-	return Result{Item: Item{Path: path}, Options: job.Options{Budget: 70}, Err: errors.New(reason)}
+	return Result{Item: source.Item{Path: path}, Job: "ocr", Options: job.Options{Budget: 70}, Err: errors.New(reason)}
 }
 
 func open(t *testing.T, inputs int, o OutputOptions) *Output {
 	t.Helper()
-	o.Decode.Limits = vision.DefaultLimits
-	out, err := OpenOutput(o, RunInfo{Job: "ocr", Model: "nano", Started: time.Now(), Inputs: inputs})
+	o.Stills = stills(t)
+	out, err := OpenOutput(o, RunInfo{Job: "ocr", Model: "nano", Started: time.Now(), Inputs: inputs}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return out
 }
 
+// writeAll puts results, and waits until they are written.
 func writeAll(t *testing.T, out *Output, results ...Result) {
 	t.Helper()
-	for _, r := range results {
-		if err := out.Write(r); err != nil {
-			t.Fatal(err)
+	for i, r := range results {
+		r.Index = i
+		if !out.put(r) {
+			t.Fatal(out.failure())
 		}
 	}
+	out.finish(len(results), true)
 }
 
 // runInfo reads run.json, whose counts must add up.
@@ -67,12 +71,13 @@ func runInfo(t *testing.T, dir string) RunInfo {
 func TestOutputFolder(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "new", "out")
 	var failed []string
-	out := open(t, 5, OutputOptions{Path: dir, Formats: []Format{JSONL, Text}, Folder: "scans", Failed: func(i Item, err error) { failed = append(failed, i.Path) }})
+	out := open(t, 5, OutputOptions{Path: dir, Formats: []Format{JSONL, Text}, Folder: "scans", Failed: func(i source.Item, err error) { failed = append(failed, i.Path) }})
 	if i := runInfo(t, dir); i.Finished || i.Pending != 5 {
 		t.Errorf("before the run: %+v", i)
 	}
+	out.show(Progress{Inputs: 5, SoftTokens: 7, OutputTokens: 8})
 	writeAll(t, out, good("scans/a.png", "one"), bad("scans/b.png", "broken"), good("scans/a.jpg", "two"), good("/abs/../c.png", "three"))
-	if err := out.Close(Progress{Done: 5, SoftTokens: 7, OutputTokens: 8}); err != nil { // one result was lost
+	if err := out.Close(); err != nil { // one result was lost
 		t.Fatal(err)
 	}
 	var records []string
@@ -124,26 +129,22 @@ func TestOutputOverlay(t *testing.T) {
 	changed := put(t, dir, "changed.png", read(t, page("01")))
 	gone := filepath.Join(dir, "gone.png")
 	out := open(t, 3, OutputOptions{Path: filepath.Join(dir, "out"), Formats: []Format{Overlay}, Folder: dir})
+	var warnings []string
+	out.Warn = func(text string) { warnings = append(warnings, strings.TrimPrefix(text, dir+"/")) }
+	var results []Result
 	for _, path := range []string{gone, changed, there} {
 		r := good(path, "text")
 		r.Record.Source.SHA256 = fmt.Sprintf("%x", sha256.Sum256([]byte(data)))
-		writeAll(t, out, r)
+		results = append(results, r)
 	}
-	if err := out.Close(Progress{}); err != nil {
+	writeAll(t, out, results...)
+	if err := out.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if i := runInfo(t, filepath.Join(dir, "out")); i.Done != 3 || i.Failed != 0 || !i.Finished {
 		t.Errorf("got %+v", i)
 	}
-	var warnings []string
-	for line := range strings.Lines(read(t, filepath.Join(dir, "out", "records.jsonl"))) {
-		var r job.Record
-		if err := json.Unmarshal([]byte(line), &r); err != nil {
-			t.Fatal(err)
-		}
-		warnings = append(warnings, strings.Join(r.Warnings, "; "))
-	}
-	want := []string{"no overlay: no such file or directory", "no overlay: the file has changed since it was read", ""}
+	want := []string{"gone.png: no overlay: no such file or directory", "changed.png: no overlay: the file has changed since it was read"}
 	if diff := cmp.Diff(want, warnings); diff != "" && runtime.GOOS != "windows" {
 		t.Errorf("warnings (-want +got):\n%s", diff)
 	}
@@ -164,7 +165,7 @@ func TestOutputStream(t *testing.T) {
 	var stdout bytes.Buffer
 	out := open(t, 2, OutputOptions{Stdout: &stdout, Formats: []Format{Text}})
 	writeAll(t, out, good("a.png", "one"), bad("b.png", "broken"), good("c.png", "two"))
-	if err := out.Close(Progress{}); err != nil {
+	if err := out.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if got := stdout.String(); got != "one\ntwo\n" {
@@ -193,7 +194,7 @@ func TestOutputFile(t *testing.T) {
 	if _, err := os.Stat(path); err == nil {
 		t.Error("the file is there before it is whole")
 	}
-	if err := out.Close(Progress{}); err != nil {
+	if err := out.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if got := read(t, path); got != "one\n" {
@@ -202,7 +203,7 @@ func TestOutputFile(t *testing.T) {
 	// A run of which nothing came leaves it alone.
 	out = open(t, 1, OutputOptions{Path: path, Overwrite: true})
 	writeAll(t, out, bad("a.png", "broken"))
-	if err := out.Close(Progress{}); err != nil {
+	if err := out.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if got := read(t, path); got != "one\n" {
@@ -242,16 +243,16 @@ func TestOutputErrors(t *testing.T) {
 		{OutputOptions{Path: "full.jsonl"}, false, "full.jsonl: is there already and not empty: --overwrite replaces it"},
 		{OutputOptions{Path: "full.jsonl", Overwrite: true}, false, ""},
 		{OutputOptions{Path: "empty.jsonl"}, false, ""},
-		{OutputOptions{Path: "run"}, false, filepath.Join("run", "records.jsonl") + ": holds results of an earlier run: --overwrite replaces them"},
-		{OutputOptions{Path: "again"}, false, filepath.Join("again", "errors.jsonl") + ": holds results of an earlier run: --overwrite replaces them"},
+		{OutputOptions{Path: "run"}, false, filepath.Join("run", "records.jsonl") + ": holds results, and there is no journal of a run to go on with: --overwrite replaces them"},
+		{OutputOptions{Path: "again"}, false, filepath.Join("again", "errors.jsonl") + ": holds results, and there is no journal of a run to go on with: --overwrite replaces them"},
 		{OutputOptions{Path: "full.jsonl/out"}, false, "full.jsonl/out: "},
 		{OutputOptions{Path: "missing/a.txt"}, false, "missing/a.txt: "},
 		{OutputOptions{Path: "linked", Overwrite: true}, false, filepath.Join("linked", "records.jsonl") + ": "},
 	} {
 		c.o.Stdout = new(bytes.Buffer)
-		out, err := OpenOutput(c.o, RunInfo{Inputs: 2})
+		out, err := OpenOutput(c.o, RunInfo{Job: "ocr", Inputs: 2}, nil)
 		if err == nil {
-			if err := out.Close(Progress{}); err != nil {
+			if err := out.Close(); err != nil {
 				t.Errorf("%s %v: %v", c.o.Path, c.o.Formats, err)
 			}
 		}
@@ -276,24 +277,29 @@ func TestOutputErrors(t *testing.T) {
 // The counts of what lies on the disk, whatever a run that broke off has counted.
 func TestRunIntoOutput(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "out")
-	in := items(page("00"), "missing", page("03"))
+	in := items("missing")
+	for n := range 20 {
+		in = append(in, item(page(fmt.Sprintf("%02d", n)), nil))
+	}
 	out := open(t, len(in), OutputOptions{Path: dir})
-	stop := errors.New("stop")
-	progress, err := newOCR(t, nil).Run(t.Context(), in, func(r Result) error {
-		if r.Item == in[2] {
-			return stop
+	ctx, cancel := context.WithCancel(t.Context())
+	p := newOCR(t, func(s *Settings) { s.Batch = 2 })
+	p.Progress = func(progress Progress) {
+		if progress.Done == 4 {
+			cancel()
 		}
-		return out.Write(r)
-	})
-	if !errors.Is(err, stop) {
+	}
+	_, err := p.Run(ctx, sample(in), out)
+	if !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
-	if err := out.Close(progress); err != nil {
+	if err := out.Close(); err != nil {
 		t.Fatal(err)
 	}
 	i := runInfo(t, dir)
-	if diff := cmp.Diff([]int{3, 1, 1, 1}, []int{i.Inputs, i.Done, i.Failed, i.Pending}); diff != "" || i.Finished {
-		t.Errorf("finished %t, inputs, done, failed, pending (-want +got):\n%s", i.Finished, diff)
+	lines := func(name string) int { return strings.Count(read(t, filepath.Join(dir, name)), "\n") }
+	if i.Inputs != 21 || i.Failed != 1 || i.Pending == 0 || i.Finished || lines(recordsName) != i.Done || lines(errorsName) != 1 {
+		t.Errorf("%d records: %+v", lines(recordsName), i)
 	}
 }
 
@@ -301,7 +307,7 @@ func TestRunIntoOutput(t *testing.T) {
 func TestOutputOneRecordingAFile(t *testing.T) {
 	for _, f := range []Format{SRT, VTT, TSV} {
 		for inputs, want := range map[int]bool{1: true, 2: false} {
-			_, err := OpenOutput(OutputOptions{Stdout: new(bytes.Buffer), Formats: []Format{f}}, RunInfo{Job: "transcribe", Inputs: inputs})
+			_, err := OpenOutput(OutputOptions{Stdout: new(bytes.Buffer), Formats: []Format{f}}, RunInfo{Job: "transcribe", Inputs: inputs}, nil)
 			if (err == nil) != want || err != nil && !errors.As(err, new(OptionError)) {
 				t.Errorf("%s of %d: %v", f, inputs, err)
 			}

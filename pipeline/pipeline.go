@@ -2,42 +2,52 @@
 //
 // One run:
 //
-//	paths → Open → items                                           source.go
-//	a document → its pages, each an item                           document.go
-//	item  → read, decode → parts, each with a question             prepare.go sound.go film.go   on goroutines of their own
-//	part  → towers, prompt → batch of replies                      pipeline.go engine.go         in turn, on all threads
-//	replies of all parts → job.Read → record → emit, in order      work.go order.go
+//	source → items; a document → its pages                         list.go                        one goroutine
+//	item  → read, decode → parts, each with a question             prepare.go sound.go film.go    on goroutines of their own
+//	part  → towers, prompt → batch of replies                      pipeline.go engine.go          in turn, on all threads
+//	replies of all parts → job.Read → record                       work.go retry.go
+//	record → journal, synced → in input order → files              ledger.go order.go output.go   two goroutines
 //
-// An image is one part, a recording as many as it takes. The stages wait for each other:
-// no more than a window of items is under way, and of a long one no more parts than are
-// asked about, so memory does not grow with the run. A bad item becomes an error that is
-// emitted in its place; the others are not touched by it. Output puts what is emitted on
-// a disk.
+// An image is one part, a recording as many as it takes. The stages wait for each other: what is prepared and not
+// asked about is bounded in bytes, so memory does not grow with the run; what is done and has to wait for an earlier
+// item waits on the disk. A bad item becomes an error in its place; the others are not touched by it. What the
+// journal has is not done again by a later run (rundir.go).
 package pipeline
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"iter"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/semaphore"
 
 	"facet/model"
 	"facet/pipeline/job"
+	"facet/pipeline/source"
 	"facet/video"
-	"facet/vision"
+	"facet/vision/still"
 )
 
 // Settings say what is done with the items of a run.
 type Settings struct {
-	Model     *model.Model
+	Model *model.Model
+	// Job is what is done with each item; the zero Job leaves that to the items.
 	Job       job.Job
-	Options   job.Options          // for all items; what a manifest says goes before
-	Decode    vision.DecodeOptions // zero limits: vision.DefaultLimits
-	Video     video.Options        // how films and compressed sound are decoded
-	Documents Documents            // how documents are read
-	Batch     int                  // replies generated at once, up to MaxBatch; 0: 8
+	Options   job.Options   // for all items; what a manifest says goes before
+	Stills    *still.Pool   // decodes images
+	Video     video.Options // how films and compressed sound are decoded
+	Documents Documents     // how documents are read
+	Batch     int           // replies generated at once, up to MaxBatch; 0: 8
+	// Ahead bounds what is prepared and waits for the model, in bytes; 0: 256 MiB. What is being prepared comes on top.
+	Ahead int64
+	// Separate does equal files again and again, as a run that never ends must, which cannot remember all.
+	Separate bool
+	// Stop, if not nil, ends the run once it is closed: what the model was asked about is finished, nothing new begun.
+	Stop <-chan struct{}
 	// Progress, if not nil, is told how far the run is, often and from one goroutine.
 	Progress func(Progress)
 }
@@ -46,23 +56,39 @@ type Settings struct {
 // each may have a few prepared images wait behind it.
 const MaxBatch = 4096
 
+// Inputs are the items of a run; source.Sources are.
+type Inputs interface {
+	// Len is how many items are known so far.
+	Len() int
+	// All gives the items in order. An error belongs to the item with it, and the items go on.
+	All(context.Context) iter.Seq2[source.Item, error]
+}
+
 // Progress counts what each stage has done so far.
 type Progress struct {
-	Inputs                 int     // items that are known: a document is one until it is opened, then as many as its pages
-	Prepared, Done, Failed int     // items; Done includes Failed, and what waits for its turn to be emitted
-	Encoded                int     // parts
-	SoftTokens             int     // encoded
-	OutputTokens           int     // generated
-	Seconds                float64 // of recordings and films, answered
+	Inputs       int           // items that are known: a document is one until it is opened, then as many as its pages
+	Listed       bool          // no more items come to be known
+	Prepared     int           // items
+	Done, Failed int           // items that are accounted for, those of earlier runs included; Done includes Failed
+	Begun        int           // items that the model was asked about and has not finished with
+	Encoded      int           // parts
+	SoftTokens   int           // encoded
+	OutputTokens int           // generated
+	Seconds      float64       // of recordings and films, answered
+	Idle         time.Duration // in which the model had nothing to do though items were pending
 }
 
 // Result is what became of one item: a record or an error.
 type Result struct {
-	Item    Item
+	Index   int // among the items of the run, in the order of the inputs
+	Item    source.Item
+	Job     string
 	Options job.Options // that it was done with
 	Record  *job.Record
 	Err     error // says what is wrong, without the path and the page
-	Inputs  int   // Progress.Inputs
+
+	twin twinKey
+	kept func() // if not nil, is called when the journal has it
 }
 
 // OptionError says that an option asks for what the job, the checkpoint or the output
@@ -93,8 +119,8 @@ func New(s Settings) (*Pipeline, error) {
 	if s.Batch < 0 || s.Batch > MaxBatch {
 		return nil, OptionError{fmt.Errorf("batch %d: want 1 to %d", s.Batch, MaxBatch)}
 	}
-	if s.Decode.Limits == (vision.Limits{}) {
-		s.Decode.Limits = vision.DefaultLimits
+	if s.Ahead == 0 {
+		s.Ahead = 256 << 20
 	}
 	p := &Pipeline{Settings: s, specs: specsOf(s.Model)}
 	p.newEngine = func() engine { return &modelEngine{s.Model, s.Model.NewBatch()} }
@@ -129,79 +155,121 @@ func New(s Settings) (*Pipeline, error) {
 // run is the state that the stages of one run share.
 type run struct {
 	*Pipeline
-	items    []Item
-	engine   engine
-	asked    map[string]*part // that are not answered, by the id of the question
-	number   int              // of the next question
-	order    order
-	pages    atomic.Int64 // of the documents that are opened, without the first of each
+	inputs Inputs
+	out    *Output
+	engine engine
+	asked  map[string]*part // that are not answered, by the id of the question
+	number int              // of the next question
+
+	ready  chan *part
+	room   *semaphore.Weighted // bytes of parts that wait
+	stages sync.WaitGroup      // goroutines that send parts
+	slots  chan struct{}       // of preparers
+
+	listed  chan struct{} // closed when all items are known
+	pages   atomic.Int64  // of the documents that are opened, without the first of each
+	count   atomic.Int64  // items that are known by index
+	issued  atomic.Int64  // of them, those that are to be done
+	stopped atomic.Bool   // no new items are to be begun
+	cut     atomic.Bool   // not all items were listed
+	settled int           // of issued
+	twins   twins
+
 	progress Progress
 }
 
-// Run does the job on every item and calls emit with the results, in the order of the
-// items and from one goroutine. It ends early, with the error, if ctx does, if emit fails
-// or if the engine does; what was emitted stays done. When ctx ends, what is finished but
-// waits for an earlier item is emitted as well.
-func (p *Pipeline) Run(ctx context.Context, items []Item, emit func(Result) error) (Progress, error) {
-	r := &run{
-		Pipeline: p, items: items, engine: p.newEngine(),
-		asked: map[string]*part{}, order: newOrder(window*p.Batch, emit),
-	}
+// Run does the job on every item and puts the results into out. It ends early, with the error, if ctx does, if out
+// breaks or if the engine does; what was put there stays. It ends early and without an error when Stop is closed.
+func (p *Pipeline) Run(ctx context.Context, inputs Inputs, out *Output) (Progress, error) {
+	r := p.newRun(inputs, out)
 	stages, cancel := context.WithCancel(ctx)
 	defer cancel()
-	ready := r.start(stages)
-	err := r.infer(ctx, ready)
+	r.start(stages)
+	err := r.infer(ctx, stages)
 	cancel()
-	for range ready { // until the goroutines that prepare have ended
+	r.stages.Done()     // that of infer
+	for range r.ready { // until the goroutines that prepare have ended
 	}
-	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
-		err = errors.Join(err, r.order.flush())
+	<-r.listed
+	out.finish(int(r.count.Load()), err == nil && r.whole())
+	if broken := out.failure(); broken != nil {
+		err = broken
 	}
-	r.progress.Inputs = r.inputs()
+	r.report()
 	return r.progress, err
 }
 
-// window is how many items, times the batch, may be under way: enough that a slow one
-// does not hold up the batch.
-const window = 4
-
-// start prepares the items on a few goroutines. The channel is closed when all are
-// prepared, or soon after ctx has ended; it must be read until then.
-func (r *run) start(ctx context.Context) <-chan *part {
-	entries, ready := make(chan entry), make(chan *part)
-	go func() {
-		defer close(entries)
-		r.list(ctx, entries)
-	}()
-	var workers sync.WaitGroup
-	for range preparers {
-		workers.Go(func() {
-			for e := range entries {
-				r.prepare(ctx, e, ready)
-			}
-		})
+func (p *Pipeline) newRun(inputs Inputs, out *Output) *run {
+	return &run{
+		Pipeline: p, inputs: inputs, out: out, engine: p.newEngine(), asked: map[string]*part{},
+		ready: make(chan *part, readyParts), room: semaphore.NewWeighted(p.Ahead), slots: make(chan struct{}, preparers),
+		listed: make(chan struct{}), twins: twins{leaders: map[twinKey]*work{}},
 	}
-	go func() {
-		workers.Wait()
-		close(ready)
-	}()
-	return ready
 }
+
+// whole reports whether every item has come to its end.
+func (r *run) whole() bool {
+	select {
+	case <-r.listed:
+		return !r.cut.Load() && int64(r.settled) == r.issued.Load()
+	default:
+		return false
+	}
+}
+
+// readyParts is how many parts may be prepared and wait, if the room that they have in bytes allows it.
+const readyParts = 64
 
 // preparers is the number of images that are decoded at once. Each may take as much
 // memory as the limits allow, and the model needs the CPUs more.
 const preparers = 2
 
-// infer runs towers and replies until every item is emitted.
-func (r *run) infer(ctx context.Context, ready <-chan *part) error {
+// Decoders is how many images a pool must be able to decode at once so that nobody waits for one for ever: the image
+// of several pages that is being listed holds one, so do two before it whose pages wait to be prepared, and somebody has
+// to go on.
+const Decoders = preparers + 2
+
+// start lists the items and prepares them on goroutines, which end when all is done, or soon after ctx has. What they
+// send to ready must be read until then.
+func (r *run) start(ctx context.Context) {
+	entries := make(chan entry)
+	go func() {
+		defer close(r.listed)
+		defer close(entries)
+		r.list(ctx, entries)
+	}()
+	r.stages.Add(1) // infer, which may start more
+	for range preparers {
+		r.stages.Go(func() {
+			for e := range entries {
+				r.slots <- struct{}{}
+				r.prepare(ctx, e)
+				<-r.slots
+			}
+		})
+	}
+	go func() {
+		r.stages.Wait()
+		close(r.ready)
+	}()
+}
+
+// infer runs towers and replies until every item has come to its end. What it has read once more ends with stages.
+func (r *run) infer(ctx, stages context.Context) error {
 	defer r.engine.drop()
-	for r.progress.Done < r.inputs() {
+	for !r.whole() {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		if r.stop() && r.progress.Begun == 0 {
+			return nil
+		}
 		if r.engine.open() < r.Batch {
 			wait := r.engine.open() == 0
-			p := next(ctx, ready, wait)
+			p, err := r.next(ctx, wait)
+			if err != nil {
+				return err
+			}
 			if p != nil {
 				if err := r.admit(p); err != nil {
 					return err
@@ -211,12 +279,14 @@ func (r *run) infer(ctx context.Context, ready <-chan *part) error {
 				continue
 			}
 		}
+		start := time.Now()
 		answers, err := r.engine.step()
+		r.out.meters.generate.add(time.Since(start), len(answers))
 		if err != nil {
 			return err
 		}
 		for _, a := range answers {
-			if err := r.take(a); err != nil {
+			if err := r.take(stages, a); err != nil {
 				return err
 			}
 		}
@@ -225,31 +295,74 @@ func (r *run) infer(ctx context.Context, ready <-chan *part) error {
 	return nil
 }
 
-// next takes a prepared part if there is one, and waits for it if wait says so. It
-// returns nil if there is none or if ctx ends.
-func next(ctx context.Context, ready <-chan *part, wait bool) *part {
-	if wait {
+// stop reports whether nothing new is to be begun.
+func (r *run) stop() bool {
+	if !r.stopped.Load() {
 		select {
-		case p := <-ready:
-			return p
-		case <-ctx.Done():
-			return nil
+		case <-r.Stop: // never, if it is nil
+			r.stopped.Store(true)
+		default:
 		}
 	}
+	return r.stopped.Load()
+}
+
+// next takes a prepared part if there is one, and waits for something to happen if wait says so. It returns nil if
+// there is none.
+func (r *run) next(ctx context.Context, wait bool) (p *part, err error) {
 	select {
-	case p := <-ready:
-		return p
+	case p = <-r.ready:
 	default:
-		return nil
+		if !wait {
+			return nil, nil
+		}
+		listed := r.listed
+		if r.isListed() {
+			if listed = nil; r.whole() { // since the caller looked
+				return nil, nil
+			}
+		}
+		stop := r.Stop
+		if r.stopped.Load() {
+			stop = nil
+		}
+		start := time.Now()
+		select {
+		case p = <-r.ready:
+		case <-listed:
+		case <-stop:
+		case <-r.out.broken:
+			return nil, r.out.failure()
+		case <-ctx.Done():
+		}
+		if r.issued.Load() > int64(r.settled) {
+			r.progress.Idle += time.Since(start)
+		}
+	}
+	if p != nil {
+		r.room.Release(p.weight)
+	}
+	return p, nil
+}
+
+func (r *run) isListed() bool {
+	select {
+	case <-r.listed:
+		return true
+	default:
+		return false
 	}
 }
 
-// inputs is Progress.Inputs.
-func (r *run) inputs() int { return len(r.items) + int(r.pages.Load()) }
-
 func (r *run) report() {
+	r.progress.Inputs = r.inputs.Len() + int(r.pages.Load())
+	if r.isListed() && !r.cut.Load() {
+		r.progress.Listed, r.progress.Inputs = true, int(r.count.Load())
+	}
+	r.out.show(r.progress)
+	i := r.out.Info()
+	r.progress.Done, r.progress.Failed = i.Done+i.Failed, i.Failed
 	if r.Progress != nil {
-		r.progress.Inputs = r.inputs()
 		r.Progress(r.progress)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
@@ -21,6 +22,7 @@ import (
 	"facet/fixtures"
 	"facet/model"
 	"facet/pipeline/job"
+	"facet/pipeline/source"
 )
 
 // nano is opened once for all tests: it computes in turns anyway.
@@ -34,7 +36,7 @@ func newOCR(t *testing.T, change func(*Settings)) *Pipeline {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := Settings{Model: m, Job: job.OCR}
+	s := Settings{Model: m, Job: job.OCR, Stills: stills(t), Separate: true}
 	if change != nil {
 		change(&s)
 	}
@@ -55,19 +57,28 @@ func noLeak(t *testing.T) {
 	t.Cleanup(func() { goleak.VerifyNone(t, current) })
 }
 
-func items(paths ...string) []Item {
-	var out []Item
+func items(paths ...string) []source.Item {
+	var out []source.Item
 	for _, p := range paths {
-		out = append(out, Item{Path: p})
+		out = append(out, item(p, nil))
 	}
 	return out
 }
 
+// item is a file as a listing gives it.
+func item(path string, o *job.Options) source.Item {
+	i := source.Item{Path: path, File: path, Options: o}
+	if info, err := os.Stat(path); err == nil {
+		i.Stat = source.Stat{Size: info.Size(), ModTime: info.ModTime().UnixNano()}
+	}
+	return i
+}
+
 // collect runs the items and returns what was emitted.
-func collect(t *testing.T, p *Pipeline, items []Item) ([]Result, Progress) {
+func collect(t *testing.T, p *Pipeline, items []source.Item) ([]Result, Progress) {
 	t.Helper()
 	var results []Result
-	progress, err := p.Run(t.Context(), items, func(r Result) error {
+	progress, err := emitTo(t.Context(), p, items, func(r Result) error {
 		results = append(results, r)
 		return nil
 	})
@@ -75,6 +86,16 @@ func collect(t *testing.T, p *Pipeline, items []Item) ([]Result, Progress) {
 		t.Fatal(err)
 	}
 	return results, progress
+}
+
+// emitTo runs the items and emits their results.
+func emitTo(ctx context.Context, p *Pipeline, items []source.Item, emit func(Result) error) (Progress, error) {
+	out, err := OpenOutput(OutputOptions{Emit: emit, Stills: p.Stills, Documents: p.Documents}, RunInfo{Started: time.Now()}, nil)
+	if err != nil {
+		return Progress{}, err
+	}
+	progress, err := p.Run(ctx, sample(items), out)
+	return progress, errors.Join(err, out.Close())
 }
 
 func TestRunBadItemsAmongGood(t *testing.T) {
@@ -88,7 +109,7 @@ func TestRunBadItemsAmongGood(t *testing.T) {
 
 	var got []string
 	for i, r := range results {
-		if r.Item != in[i] {
+		if r.Item.Path != in[i].Path {
 			t.Errorf("result %d is of %v", i, r.Item)
 		}
 		if r.Err != nil {
@@ -160,7 +181,7 @@ func TestRunBlankPages(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := put(t, t.TempDir(), "blank.png", file.String())
-	in := []Item{{Path: path}, {Path: page("00")}, {Path: path, Options: job.Options{Blank: job.BlankAsk}}}
+	in := []source.Item{item(path, nil), item(page("00"), nil), item(path, &job.Options{Blank: job.BlankAsk})}
 	results, progress := collect(t, newOCR(t, nil), in)
 	if r := results[0].Record; !*r.Blank || r.Attempts != 0 || r.Usage != (job.Usage{}) || r.Text != "" || r.InkOutside != nil ||
 		*r.Effective.Seen != (job.Seen{Budget: 70, SizeOriginal: [2]int{300, 200}}) {
@@ -200,14 +221,20 @@ func TestRunRefusesPathsThatRecordsCannotHold(t *testing.T) {
 // What a manifest asks for goes before the options of the run, item by item.
 func TestRunOptionsOfItems(t *testing.T) {
 	p := newOCR(t, func(s *Settings) { s.Options = job.Options{MaxTokens: 3, Seed: 5} })
-	in := []Item{
-		{Path: page("00")},
-		{Path: page("00"), Options: job.Options{MaxTokens: 100}},
-		{Path: page("00"), ID: "a3997e6fed3b1e7e", Job: "ocr"},
-		{Path: page("00"), Options: job.Options{Boxes: job.BoxesNone}},
-		{Path: page("00"), Page: 1},
-		{Path: page("00"), Job: "caption"},
-		{Path: page("00"), ID: "x"},
+	of := func(o *job.Options, change func(*source.Item)) source.Item {
+		i := item(page("00"), o)
+		change(&i)
+		return i
+	}
+	same := func(*source.Item) {}
+	in := []source.Item{
+		of(nil, same),
+		of(&job.Options{MaxTokens: 100}, same),
+		of(nil, func(i *source.Item) { i.ID, i.Job = "a3997e6fed3b1e7e", "ocr" }),
+		of(&job.Options{Boxes: job.BoxesNone}, same),
+		of(nil, func(i *source.Item) { i.Page = 1 }),
+		of(nil, func(i *source.Item) { i.Job = "caption" }),
+		of(nil, func(i *source.Item) { i.ID = "x" }),
 	}
 	results, _ := collect(t, p, in)
 	if r := results[0].Record; r.Finish != job.FinishLength || r.Usage.OutputTokens != 3 || r.Effective.Seed != 5 {
@@ -216,8 +243,8 @@ func TestRunOptionsOfItems(t *testing.T) {
 	if r := results[1].Record; r.Finish != job.FinishStop || r.Effective.Seed != 5 {
 		t.Errorf("got %+v", r)
 	}
-	if results[1].Options != (job.Options{MaxTokens: 100, Seed: 5}) {
-		t.Errorf("done with %+v", results[1].Options)
+	if got := results[3].Options; got != (job.Options{Boxes: job.BoxesNone, MaxTokens: 3, Seed: 5}) {
+		t.Errorf("done with %+v", got)
 	}
 	if results[2].Err != nil {
 		t.Error(results[2].Err)
@@ -256,7 +283,7 @@ func TestRunEmitErrorStops(t *testing.T) {
 	full := errors.New("disk full")
 	in := slices.Repeat(items(page("00"), "missing"), 50)
 	n := 0
-	progress, err := newOCR(t, nil).Run(t.Context(), in, func(Result) error {
+	progress, err := emitTo(t.Context(), newOCR(t, nil), in, func(Result) error {
 		if n++; n == 3 {
 			return full
 		}
@@ -279,7 +306,7 @@ func TestRunCancelled(t *testing.T) {
 			cancel()
 		}
 		var results []Result
-		progress, err := newOCR(t, func(s *Settings) { s.Batch = 3 }).Run(ctx, in, func(r Result) error {
+		progress, err := emitTo(ctx, newOCR(t, func(s *Settings) { s.Batch = 3 }), in, func(r Result) error {
 			if results = append(results, r); len(results) == after {
 				cancel()
 			}
@@ -295,7 +322,7 @@ func TestRunCancelled(t *testing.T) {
 		}
 		at := 0
 		for _, r := range results {
-			for at < len(in) && in[at] != r.Item {
+			for at < len(in) && in[at].Path != r.Item.Path {
 				at++
 			}
 			at++
@@ -310,7 +337,7 @@ func TestRunCancelled(t *testing.T) {
 func TestRunCancelledAtTheEnd(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	_, err := newOCR(t, nil).Run(ctx, items(page("00")), func(Result) error {
+	_, err := emitTo(ctx, newOCR(t, nil), items(page("00")), func(Result) error {
 		cancel()
 		return nil
 	})
@@ -322,7 +349,7 @@ func TestRunCancelledAtTheEnd(t *testing.T) {
 func TestRunNothing(t *testing.T) {
 	noLeak(t)
 	results, progress := collect(t, newOCR(t, nil), nil)
-	if len(results) != 0 || progress != (Progress{}) {
+	if len(results) != 0 || progress != (Progress{Listed: true}) {
 		t.Errorf("got %v, %+v", results, progress)
 	}
 }

@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"strings"
 	"time"
 
 	"facet/audio"
 	"facet/pipeline/job"
+	"facet/pipeline/source"
 	"facet/video"
 )
 
@@ -36,14 +38,13 @@ func (r *Recording) Close() error { return r.close() }
 // OpenSound opens a track of sound, from 1 or 0 for the one that a player plays. WAV is read
 // here, and everything else by FFmpeg in a process of its own. Errors do not name the path.
 func OpenSound(ctx context.Context, path string, track int, o video.Options) (*Recording, error) {
-	f, err := openRegular(path)
+	head, err := source.Head(path)
 	if err != nil {
 		return nil, err
 	}
-	head, err := headOf(f)
+	f, err := os.Open(path)
 	if err != nil {
-		f.Close()
-		return nil, err
+		return nil, bare(err)
 	}
 	if audio.Sniff(head) == "audio/wav" {
 		if track > 1 {
@@ -140,9 +141,9 @@ func (t *track) Position() int64    { return t.position }
 func (t *track) Warnings() []string { return t.s.Warnings() }
 
 // listen sends a part for each piece of a recording, and returns the one that ends them.
-func (r *run) listen(ctx context.Context, w *work, item Item, send sender) (last *part, err error) {
+func (r *run) listen(ctx context.Context, w *work, item source.Item, send sender) (last *part, err error) {
 	o := w.options
-	rec, err := OpenSound(ctx, item.Path, o.Track, r.Video)
+	rec, err := OpenSound(ctx, item.File, o.Track, r.Video)
 	if err != nil {
 		return nil, err
 	}
@@ -197,9 +198,9 @@ func (r *run) pieces(w *work, rec *Recording, cut audio.Cut, prompt string, send
 	for piece, err := range audio.Pieces(rec, r.specs.audio.SampleRate, channels, cut) {
 		if err != nil {
 			if h.Pieces == 0 {
-				return h, nil, Unnamed(err, w.record.Source.Path)
+				return h, nil, Unnamed(err, w.item.File)
 			}
-			warnings = append(warnings, fmt.Sprintf("the recording breaks off at %s: %v", job.Clock(clock()), Unnamed(err, w.record.Source.Path)))
+			warnings = append(warnings, fmt.Sprintf("the recording breaks off at %s: %v", job.Clock(clock()), Unnamed(err, w.item.File)))
 			break
 		}
 		span := piece.Heard

@@ -3,22 +3,30 @@ package pipeline
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"facet/pipeline/job"
+	"facet/pipeline/source"
 )
 
 // work is an item under way. What the goroutine that prepares it knows of it reaches the
 // one that runs the model in its parts.
 type work struct {
 	index   int
-	item    Item
+	item    source.Item
+	job     job.Job
 	options job.Options // of the item over those of the run
 	plan    job.Plan
 	record  job.Record
 	replies []job.Reply // about the parts, in their order
 	open    int         // parts that are not answered
 	whole   bool        // no more parts come
+	begun   bool        // it was asked about
 	settled bool
+	// Of an item with whose bytes others wait for its result; guarded by twins.mu.
+	twin      twinKey
+	followers []*work
+	result    *Result
 	// stop ends the preparation of an item that has failed.
 	stop context.CancelFunc
 }
@@ -32,20 +40,31 @@ type part struct {
 	at       int       // its place among the replies
 	summary  bool      // it asks about the whole
 
-	last   bool              // no more parts of the item come
-	finish func(*job.Record) // if not nil, completes the record of an item whose parts are all prepared
-	err    error             // why the item fails
+	last     bool              // no more parts of the item come
+	finish   func(*job.Record) // if not nil, completes the record of an item whose parts are all prepared
+	err      error             // why the item fails
+	attempts []attempt         // that were answered
+	again    *seenAgain        // it comes back for another attempt
+	copied   *Result           // of an item with equal bytes, which is this one's as well
+	weight   int64             // bytes of room that it took while it waited
 }
 
 // admit encodes a part and asks about it. An item fails with its first part that does.
 func (r *run) admit(p *part) error {
 	w := p.work
-	if w.settled {
+	if p.again != nil {
+		return r.readmit(p)
+	}
+	if w.settled || r.stop() && !w.begun && p.question != nil {
 		return nil
 	}
 	if p.last {
 		r.progress.Prepared++
 		w.whole = true
+	}
+	if p.copied != nil {
+		record, err := p.copied.copyTo(w)
+		return r.settle(w, record, err)
 	}
 	if p.finish != nil {
 		p.finish(&w.record)
@@ -59,7 +78,7 @@ func (r *run) admit(p *part) error {
 		p.err = r.ask(p)
 	}
 	if p.err != nil {
-		return r.settle(w, p.err)
+		return r.settle(w, nil, p.err)
 	}
 	return r.conclude(w)
 }
@@ -68,26 +87,29 @@ func (r *run) admit(p *part) error {
 func (r *run) ask(p *part) error {
 	id := fmt.Sprint(r.number)
 	r.number++
+	if !p.begun {
+		p.begun = true
+		r.progress.Begun++
+	}
+	start := time.Now()
 	c, err := r.engine.ask(id, p.question, func() { r.progress.OutputTokens++ })
+	r.out.meters.encode.since(start)
 	if err != nil {
 		return err
 	}
 	r.asked[id] = p
 	p.open++
-	p.reply.Attempts++
-	if p.reply.Attempts == 1 {
+	if c.soft > 0 {
 		r.progress.SoftTokens += c.soft
-		if c.soft > 0 {
-			r.progress.Encoded++
-		}
+		r.progress.Encoded++
 		p.record.Effective.Spend(p.reply.Medium, c.soft)
 	}
 	p.record.Usage.PromptTokens += c.prompt
 	return nil
 }
 
-// take takes the answer about a part.
-func (r *run) take(a answer) error {
+// take takes the answer about a part, and asks again if that is not one to be content with.
+func (r *run) take(ctx context.Context, a answer) error {
 	p := r.asked[a.id]
 	delete(r.asked, a.id)
 	w := p.work
@@ -95,22 +117,30 @@ func (r *run) take(a answer) error {
 	if w.settled {
 		return nil
 	}
-	if a.err != nil {
-		return r.fail(p, a.err)
-	}
 	w.record.Usage.OutputTokens += a.output
-	first := p.reply
-	p.reply.Tokens, p.reply.Finish = a.tokens, a.finish
-	if a.finish == job.FinishLoop && p.reply.Attempts <= r.Job.Retries {
-		return r.retry(p)
+	r.tried(p, a)
+	if !p.summary && !p.reply.Detects {
+		if o, ok := w.job.Next(w.options, r.checkpoint, p.reply.Medium, p.history()); ok {
+			err := r.again(ctx, p, o)
+			if err == nil {
+				return nil
+			}
+			r.tried(p, answer{err: err})
+		}
 	}
-	if a.finish == job.FinishLoop && first.Tokens != nil {
-		p.reply.Tokens, p.reply.Finish = first.Tokens, first.Finish // the same again: the first is the likelier one
+	return r.answered(p)
+}
+
+// answered takes the best of what was answered about a part.
+func (r *run) answered(p *part) error {
+	w := p.work
+	if err := p.keep(); err != nil {
+		return r.fail(p, err)
 	}
 	p.question = nil // with the media in it
 	if p.summary {
-		r.Job.Summarise(&w.record, p.reply)
-		return r.settle(w, nil)
+		w.job.Summarise(&w.record, p.reply)
+		return r.settle(w, &w.record, nil)
 	}
 	w.replies[p.at] = p.reply
 	if p.reply.Medium == job.Film || w.record.Effective.Watched == nil { // the sound of a film goes on beside its pictures
@@ -119,27 +149,14 @@ func (r *run) take(a answer) error {
 	return r.conclude(w)
 }
 
-// retryTemperature is what takes a model out of a loop that it runs into with certainty.
-const retryTemperature = 0.5
-
-// retry asks about a part once more, less certainly.
-func (r *run) retry(p *part) error {
-	p.question.temperature = max(p.question.temperature, retryTemperature)
-	p.question.seed++
-	if err := r.ask(p); err != nil {
-		return r.fail(p, err)
-	}
-	return nil
-}
-
 // fail takes it that there is no answer about a part. Without one of its parts an item
 // fails; without its summary it has none.
 func (r *run) fail(p *part, err error) error {
 	if !p.summary {
-		return r.settle(p.work, err)
+		return r.settle(p.work, nil, err)
 	}
 	p.record.Warnings = append(p.record.Warnings, fmt.Sprintf("no summary: %v", err))
-	return r.settle(p.work, nil)
+	return r.settle(p.work, &p.work.record, nil)
 }
 
 // conclude reads the replies of an item once all are there, and asks for a summary where
@@ -148,9 +165,9 @@ func (r *run) conclude(w *work) error {
 	if !w.whole || w.open > 0 {
 		return nil
 	}
-	r.Job.Read(&w.record, w.replies)
-	if r.Job.Sum != nil {
-		if text := r.Job.Sum(&w.record, w.options); text != "" {
+	w.job.Read(&w.record, w.replies)
+	if w.job.Sum != nil {
+		if text := w.job.Sum(&w.record, w.options); text != "" {
 			p := &part{work: w, question: r.questionOf(w, text), summary: true}
 			if err := r.ask(p); err != nil {
 				return r.fail(p, err)
@@ -158,7 +175,7 @@ func (r *run) conclude(w *work) error {
 			return nil
 		}
 	}
-	return r.settle(w, nil)
+	return r.settle(w, &w.record, nil)
 }
 
 // questionOf is a question about an item, without media.
@@ -169,18 +186,31 @@ func (r *run) questionOf(w *work, text string) *question {
 	}
 }
 
-// settle emits the result of an item as soon as those before it are emitted.
-func (r *run) settle(w *work, failed error) error {
+// settle hands on the result of an item, and of those with equal bytes: a record, or why there is none.
+func (r *run) settle(w *work, record *job.Record, failed error) error {
 	w.settled = true
-	w.replies = nil // the record has what is to be kept, and may wait long for its turn
+	w.replies = nil // the record has what is to be kept
 	w.stop()
-	r.progress.Done++
-	result := Result{Item: w.item, Options: w.options, Err: failed, Inputs: r.inputs()}
-	if failed != nil {
-		r.progress.Failed++
-	} else {
-		result.Record = &w.record
+	r.settled++
+	if w.begun {
+		r.progress.Begun--
 	}
-	defer r.report()
-	return r.order.put(w.index, result)
+	result := Result{Index: w.index, Item: w.item, Job: w.job.Name, Options: w.options, Record: record, Err: failed, twin: w.twin}
+	var followers []*work
+	if w.twin != (twinKey{}) {
+		followers = r.twins.settled(w, &result)
+		result.kept = func() { r.twins.forget(w.twin, w) }
+	}
+	if !r.out.put(result) {
+		return r.out.failure()
+	}
+	for _, f := range followers {
+		r.progress.Prepared++
+		record, err := result.copyTo(f)
+		if err := r.settle(f, record, err); err != nil {
+			return err
+		}
+	}
+	r.report()
+	return nil
 }

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"facet/pipeline/job"
-	"facet/vision"
 )
 
 // captionCommand describes images and videos.
@@ -51,6 +50,6 @@ func (c *captionCommand) Run(ctx context.Context, s *streams) error {
 	}
 	return c.run(ctx, s, &c.modelFlags, jobRun{
 		job: job.Caption, paths: c.Paths, options: o, formats: c.Format, unit: "files",
-		decode: vision.DecodeOptions{Limits: vision.DefaultLimits}, documents: documents,
+		documents: documents,
 	})
 }

@@ -27,6 +27,7 @@ const (
 	statusError       = 1   // could not run
 	statusUsage       = 2   // the command line is wrong
 	statusSomeFailed  = 3   // the run is complete, some items failed
+	statusPending     = 4   // the deadline came before the end
 	statusInterrupted = 130 // by Ctrl-C or a request to end
 )
 
@@ -41,6 +42,9 @@ type cli struct {
 	OCR        ocrCommand        `cmd:"" name:"ocr" help:"Read the text of images, with its places."`
 	Transcribe transcribeCommand `cmd:"" help:"Write down what is said in recordings, with times."`
 	Caption    captionCommand    `cmd:"" help:"Describe images and videos, scene by scene."`
+	RunAll     runCommand        `cmd:"" name:"run" help:"Do what a manifest says, each line its own job; or answer lines as they come."`
+	Status     statusCommand     `cmd:"" help:"Show how far a run is."`
+	Export     exportCommand     `cmd:"" help:"Write what a run has done in another format."`
 	Generate   generateCommand   `cmd:"" help:"Answer any prompt about any media: the plain way to use the model."`
 	Inspect    inspectCommand    `cmd:"" help:"Look at a checkpoint, or at what would be done to an input, without inference."`
 	Check      checkCommand      `cmd:"" help:"Compare the engine with reference outputs, activation by activation."`
@@ -154,6 +158,9 @@ func statusOf(err error, stderr io.Writer) int {
 		return statusSomeFailed
 	}
 	report(stderr, err)
+	if errors.Is(err, errPending) {
+		return statusPending
+	}
 	if errors.As(err, &usage) || errors.As(err, &option) {
 		return statusUsage
 	}

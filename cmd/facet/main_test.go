@@ -25,8 +25,11 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the recorded output in testdata/script")
 
-// In a script `facet` runs main in a process of its own.
+// In a script `facet` runs main in a process of its own. What is run in this one starts it as a decoder.
 func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "decode" {
+		main()
+	}
 	testscript.Main(m, map[string]func(){"facet": main})
 }
 

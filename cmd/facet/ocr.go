@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"facet/pipeline/job"
-	"facet/vision"
 )
 
 // ocrCommand reads the text of images.
@@ -39,6 +38,6 @@ func (c *ocrCommand) Run(ctx context.Context, s *streams) error {
 	}
 	return c.run(ctx, s, &c.modelFlags, jobRun{
 		job: job.OCR, paths: c.Paths, options: options, formats: c.Format, unit: "pages",
-		decode: vision.DecodeOptions{Limits: vision.DefaultLimits, AlphaOverWhite: c.Alpha == "white"}, documents: documents,
+		alpha: c.Alpha == "white", documents: documents,
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -14,8 +15,9 @@ import (
 )
 
 // meter shows how far a run is: a bar on standard error, if that is a terminal and the
-// results do not go to it as well.
+// results do not go to it as well. Safe for concurrent use.
 type meter struct {
+	mu     sync.Mutex
 	err    io.Writer
 	bar    *progressbar.ProgressBar // nil: nothing is shown
 	narrow bool                     // there is no room for more than the bar
@@ -54,6 +56,8 @@ func isTerminal(w io.Writer) bool {
 
 // show updates the bar. Failed items are not in it: each is a line above it.
 func (m *meter) show(p pipeline.Progress) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	if m.bar == nil {
 		return
 	}
@@ -70,14 +74,16 @@ func (m *meter) show(p pipeline.Progress) {
 	m.bar.Set(p.Done)
 }
 
-// errorf writes a line above the bar.
-func (m *meter) errorf(format string, args ...any) {
+// linef writes a line above the bar.
+func (m *meter) linef(format string, args ...any) {
 	m.clear()
 	fmt.Fprintf(m.err, "facet: "+format+"\n", args...)
 }
 
 // clear takes the bar away, until show is called again.
 func (m *meter) clear() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	if m.bar != nil {
 		m.bar.Clear()
 	}

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"facet/pipeline/job"
-	"facet/vision"
 )
 
 // transcribeCommand writes down what is said in recordings.
@@ -53,6 +52,5 @@ func (c *transcribeCommand) Run(ctx context.Context, s *streams) error {
 	o.Subtitles = c.Segment == 0 && (slices.Contains(formats, "srt") || slices.Contains(formats, "vtt"))
 	return c.run(ctx, s, &c.modelFlags, jobRun{
 		job: job.Transcribe, paths: c.Paths, options: o, formats: c.Format, unit: "recordings",
-		decode: vision.DecodeOptions{Limits: vision.DefaultLimits},
 	})
 }

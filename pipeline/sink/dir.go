@@ -18,6 +18,7 @@ import (
 type Dir struct {
 	root *os.Root
 	ours func(name string) bool // nil: any file may be replaced
+	late bool                   // files are not synced one by one
 }
 
 // OpenDir opens the folder at path and makes it, with those above, if it is
@@ -75,6 +76,36 @@ func (d *Dir) foreign(name string) bool {
 	return err == nil
 }
 
+// Late leaves the syncing of files to Sync where that can be done for all at once: a crash of the machine before it
+// may leave any of them empty or missing. Before anything is written.
+func (d *Dir) Late() { d.late = syncsAtOnce }
+
+// Has reports whether there is a file with this name.
+func (d *Dir) Has(name string) bool {
+	info, err := d.root.Lstat(name)
+	return err == nil && info.Mode().IsRegular()
+}
+
+// RemoveTemporary removes the unfinished files that a killed process has left in d and the folders below. Nobody may be
+// writing there.
+func (d *Dir) RemoveTemporary() error {
+	return fs.WalkDir(d.root.FS(), ".", func(name string, e fs.DirEntry, err error) error {
+		if err != nil || !e.Type().IsRegular() || !temporary(e.Name()) {
+			return err
+		}
+		return d.root.Remove(filepath.FromSlash(name))
+	})
+}
+
+// temporary reports whether a file has a name that Create gives to unfinished ones.
+func temporary(name string) bool {
+	middle, ok := strings.CutPrefix(name, tempPrefix)
+	middle, tmp := strings.CutSuffix(middle, tempSuffix)
+	return ok && tmp && len(middle) == len(rand.Text())
+}
+
+const tempPrefix, tempSuffix = ".facet-", ".tmp"
+
 // Write makes the file name from what write gives it: the file is there
 // whole, or, after an error, as it was before. name has forward slashes and
 // is relative to d; folders on the way are made.
@@ -104,7 +135,7 @@ func (d *Dir) Create(name string) (*File, error) {
 	}
 	// The temporary name is unpredictable and must be new, so that neither
 	// another run nor a planted link is written through.
-	temp := path.Join(path.Dir(name), fmt.Sprintf(".facet-%s.tmp", strings.ToLower(rand.Text())))
+	temp := path.Join(path.Dir(name), tempPrefix+strings.ToLower(rand.Text())+tempSuffix)
 	f, err := d.root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
 		return nil, err
@@ -116,7 +147,7 @@ func (d *Dir) Create(name string) (*File, error) {
 		d.root.Remove(temp)
 		return nil, err
 	}
-	return &File{f: f, dir: &Dir{root, d.ours}, temp: temp, name: name}, nil
+	return &File{f: f, dir: &Dir{root, d.ours, d.late}, temp: temp, name: name}, nil
 }
 
 // Create starts the file at path, which appears with Commit. A path that
@@ -170,8 +201,10 @@ func (f *File) Commit() error {
 		return f.f.Close()
 	}
 	defer f.Discard() // clears up after an error
-	if err := f.f.Sync(); err != nil {
-		return err
+	if !f.dir.late {
+		if err := f.f.Sync(); err != nil {
+			return err
+		}
 	}
 	if err := f.f.Close(); err != nil {
 		return err
@@ -183,6 +216,9 @@ func (f *File) Commit() error {
 		return err
 	}
 	f.done = true
+	if f.dir.late {
+		return f.dir.Close()
+	}
 	err := syncDir(f.dir.root, path.Dir(f.name))
 	return errors.Join(err, f.dir.Close())
 }

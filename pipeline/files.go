@@ -1,0 +1,66 @@
+package pipeline
+
+import (
+	"fmt"
+	"io"
+	"path/filepath"
+
+	"facet/pipeline/job"
+	"facet/pipeline/sink"
+	"facet/vision"
+)
+
+// itemFiles writes the files of items into a folder, one for each format. It is for one goroutine.
+type itemFiles struct {
+	path     string
+	dir      *sink.Dir
+	names    *sink.Names
+	template sink.Template
+	own      bool // the names are the user's
+	ours     bool // files of the item whose turn it is may be there already, and are replaced
+}
+
+func newItemFiles(path string, dir *sink.Dir, o OutputOptions) (*itemFiles, error) {
+	f := &itemFiles{path: path, dir: dir, template: sink.DefaultTemplate, own: o.Name != ""}
+	if f.own {
+		var err error
+		if f.template, err = sink.ParseTemplate(o.Name); err != nil {
+			return nil, OptionError{err}
+		}
+	}
+	dir.Guard(func(name string) bool { return f.ours || name == infoName })
+	f.names = sink.NewNames(sink.NameOptions{
+		Shared: o.Folder, Reserved: []string{recordsName, errorsName, infoName, journalName, "journal.quarantine", "lock"}, Occupied: dir.Occupied,
+	})
+	return f, nil
+}
+
+// write writes the files of the item that is index-th in the run, but for those that skip says are there.
+func (f *itemFiles) write(o *Output, rec *job.Record, index int, skip func(Format, string) bool) (made bool, err error) {
+	named := sink.Named{Source: rec.Source.Path, Page: rec.Source.Page, ID: rec.ID, Job: rec.Job, N: index + 1}
+	for _, format := range o.Formats {
+		if format == JSONL {
+			continue
+		}
+		template := f.template
+		if format == Sidecar && !f.own {
+			template = sink.SidecarTemplate
+		}
+		name := f.names.Stem(template, named, format.suffix()) + format.suffix()
+		if skip(format, name) {
+			continue
+		}
+		var img *vision.Image
+		if format == Overlay {
+			if img, err = o.decode(rec); err != nil {
+				o.Warn(fmt.Sprintf("%s: no overlay: %v", rec.Source.Path, err))
+				continue
+			}
+		}
+		if err := f.dir.Write(name, func(w io.Writer) error { return format.write(w, rec, img, o.info.Facet) }); err != nil {
+			return made, fmt.Errorf("%s: %w", filepath.Join(f.path, name), bare(err))
+		}
+		made = true
+	}
+	return made, nil
+}

@@ -1,0 +1,391 @@
+package pipeline
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"facet/pipeline/job"
+	"facet/pipeline/journal"
+	"facet/pipeline/source"
+)
+
+// The entries of a journal. A later entry of a key takes the place of an earlier one, except that a failure does
+// not take that of a record.
+const (
+	entryRecord   = "record"   // recorded: an item is done
+	entryFailed   = "failed"   // failed: an item has failed
+	entryDocument = "document" // opened: a document has so many pages; the key is its path
+	entryWritten  = "written"  // written: files of items that are safely on the disk; no key
+)
+
+// fileStat is the size of a file in bytes and its time in nanoseconds since 1970, by which it is known to be as it was.
+type fileStat [2]int64
+
+func statOf(s source.Stat) fileStat { return fileStat{s.Size, s.ModTime} }
+
+// recorded is the body of entryRecord. The record comes last, verbatim as it stands in records.jsonl.
+type recorded struct {
+	Stat   fileStat        `json:"stat"` // when it was read
+	Twin   string          `json:"twin"` // twinKey, in hex
+	Record json.RawMessage `json:"record"`
+}
+
+// failed is the body of entryFailed. The line is that of errors.jsonl.
+type failed struct {
+	Stat fileStat        `json:"stat"`
+	Line json.RawMessage `json:"error"`
+}
+
+// opened is the body of entryDocument.
+type opened struct {
+	Stat  fileStat `json:"stat"`
+	ID    string   `json:"id"`
+	Pages int      `json:"pages"`
+}
+
+// written is the body of entryWritten.
+type written struct {
+	Formats []Format `json:"formats"`
+	Items   []string `json:"items"` // itemKey.hash, in hex
+}
+
+// itemKey says which item of a run an entry is about: what is done with which page of which file.
+type itemKey struct {
+	job, path string
+	page      int
+	options   string // JSON of what a manifest says for this item alone; "" if nothing
+}
+
+func keyOf(jobName string, i source.Item) itemKey {
+	k := itemKey{job: jobName, path: i.Path, page: i.Page}
+	if i.Options != nil && *i.Options != (job.Options{}) {
+		o, err := json.Marshal(i.Options)
+		if err != nil {
+			panic("pipeline: options without JSON: " + err.Error()) // they were read from it
+		}
+		k.options = string(o)
+	}
+	return k
+}
+
+// String is the key of the item's entries in the journal.
+func (k itemKey) String() string {
+	s := k.job + " " + k.path
+	if k.page > 0 {
+		s += fmt.Sprintf("#%d", k.page)
+	}
+	if k.options != "" {
+		s += " " + k.options
+	}
+	return s
+}
+
+// keyHash stands for a key where a million are kept.
+type keyHash [16]byte
+
+func hashOf(key string) keyHash {
+	sum := sha256.Sum256([]byte(key))
+	return keyHash(sum[:16])
+}
+
+func (k itemKey) hash() keyHash { return hashOf(k.String()) }
+
+// twinKey is the same for items that get the same answer: equal bytes, asked the same. Zero is none.
+type twinKey [16]byte
+
+func twinOf(jobName string, sum [32]byte, page int, o job.Options) twinKey {
+	h := sha256.New()
+	h.Write(sum[:])
+	h.Write(binary.LittleEndian.AppendUint64(nil, uint64(page)))
+	fmt.Fprintln(h, jobName)
+	json.NewEncoder(h).Encode(o)
+	return twinKey(h.Sum(nil)[:16])
+}
+
+// outcome is what the ledger knows of an item.
+type outcome struct {
+	place   journal.Place
+	stat    fileStat
+	failed  bool
+	earlier bool   // an earlier run recorded it
+	seen    bool   // it is among the inputs of this run
+	written uint16 // formats whose file is safely on the disk, by their place in allFormats
+}
+
+// ledger knows what became of items, in this run and in those before it. What it is told is in the journal before
+// anybody else hears of it. Safe for concurrent use.
+type ledger struct {
+	journal *journal.Journal
+
+	mu        sync.Mutex
+	items     map[keyHash]outcome
+	documents map[keyHash]opened // by path
+	twins     map[twinKey]journal.Place
+}
+
+func newLedger() *ledger {
+	return &ledger{items: map[keyHash]outcome{}, documents: map[keyHash]opened{}, twins: map[twinKey]journal.Place{}}
+}
+
+// replay takes in an entry of the journal.
+func (l *ledger) replay(e journal.Entry, at journal.Place) error {
+	wrong := func(err error) error { return fmt.Errorf("entry %q of kind %s: %w", e.Key, e.Kind, err) }
+	switch e.Kind {
+	case entryRecord:
+		var r struct { // without the record
+			Stat fileStat `json:"stat"`
+			Twin string   `json:"twin"`
+		}
+		if err := json.Unmarshal(envelope(e.Body), &r); err != nil {
+			return wrong(err)
+		}
+		l.items[hashOf(e.Key)] = outcome{place: at, stat: r.Stat, earlier: true}
+		var twin twinKey
+		if n, err := hex.Decode(twin[:], []byte(r.Twin)); err == nil && n == len(twin) {
+			l.twins[twin] = at
+		}
+	case entryFailed:
+		var f failed
+		if err := json.Unmarshal(e.Body, &f); err != nil {
+			return wrong(err)
+		}
+		if before, ok := l.items[hashOf(e.Key)]; ok && !before.failed && before.stat == f.Stat {
+			return nil
+		}
+		l.items[hashOf(e.Key)] = outcome{place: at, stat: f.Stat, failed: true, earlier: true}
+	case entryDocument:
+		var d opened
+		if err := json.Unmarshal(e.Body, &d); err != nil {
+			return wrong(err)
+		}
+		l.documents[hashOf(e.Key)] = d
+	case entryWritten:
+		var w written
+		if err := json.Unmarshal(e.Body, &w); err != nil {
+			return wrong(err)
+		}
+		for _, item := range w.Items {
+			var k keyHash
+			if n, err := hex.Decode(k[:], []byte(item)); err != nil || n != len(k) {
+				return wrong(fmt.Errorf("item %q", item))
+			}
+			if o, ok := l.items[k]; ok {
+				o.written |= maskOf(w.Formats)
+				l.items[k] = o
+			}
+		}
+	default:
+		return wrong(errors.New("a newer facet wrote it"))
+	}
+	return nil
+}
+
+// envelope cuts the record out of the body of entryRecord, which it ends, so that a million need not be parsed.
+func envelope(body []byte) []byte {
+	if i := bytes.Index(body, []byte(`,"record":`)); i >= 0 {
+		return append(bytes.Clone(body[:i]), '}')
+	}
+	return body
+}
+
+// recall says what earlier runs know of an item whose file is as it was, once. A file that is gone is as it was.
+func (l *ledger) recall(key itemKey, stat source.Stat) (o outcome, known bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	h := key.hash()
+	o, known = l.items[h]
+	if !known || o.seen || o.stat != statOf(stat) && !(stat == source.Stat{} && !o.failed) {
+		return o, false
+	}
+	o.seen = true
+	l.items[h] = o
+	return o, true
+}
+
+// mark notes that an item is among the inputs, and whether it was before.
+func (l *ledger) mark(key itemKey) (before bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	h := key.hash()
+	o, before := l.items[h]
+	if before {
+		o.seen = true
+		l.items[h] = o
+	}
+	return before
+}
+
+// document says how many pages a document had.
+func (l *ledger) document(path string, stat source.Stat) (opened, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	d, ok := l.documents[hashOf(path)]
+	return d, ok && d.Stat == statOf(stat) && stat != source.Stat{}
+}
+
+// twin returns the entry of a finished item with the same answer.
+func (l *ledger) twin(k twinKey) (journal.Place, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p, ok := l.twins[k]
+	return p, ok
+}
+
+// absent lists what earlier runs recorded and this one's inputs do not have, in the order of the journal.
+func (l *ledger) absent() []journal.Place {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var places []journal.Place
+	for _, o := range l.items {
+		if !o.seen {
+			places = append(places, o.place)
+		}
+	}
+	slices.SortFunc(places, func(a, b journal.Place) int { return cmp.Compare(a.Offset, b.Offset) })
+	return places
+}
+
+// put appends entries about the outcomes of items, and returns their places.
+func (l *ledger) put(results []Result) ([]journal.Place, error) {
+	entries := make([]journal.Entry, len(results))
+	for i, r := range results {
+		e, err := r.entry()
+		if err != nil {
+			return nil, err
+		}
+		entries[i] = e
+	}
+	places, err := l.journal.Append(entries...)
+	if err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i, r := range results {
+		h := hashOf(entries[i].Key)
+		l.items[h] = outcome{place: places[i], stat: statOf(r.Item.Stat), failed: r.Err != nil, earlier: l.items[h].earlier, seen: true}
+		if r.Err == nil && r.twin != (twinKey{}) {
+			l.twins[r.twin] = places[i]
+		}
+	}
+	return places, nil
+}
+
+// open appends that a document was opened.
+func (l *ledger) open(path string, d opened) error {
+	body, err := json.Marshal(d)
+	if err != nil {
+		return err
+	}
+	if _, err := l.journal.Append(journal.Entry{Kind: entryDocument, Key: path, Body: body}); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.documents[hashOf(path)] = d
+	return nil
+}
+
+// wrote appends that the files of items are safely on the disk.
+func (l *ledger) wrote(formats []Format, items []keyHash) error {
+	w := written{Formats: formats, Items: make([]string, len(items))}
+	for i, k := range items {
+		w.Items[i] = hex.EncodeToString(k[:])
+	}
+	body, err := json.Marshal(w)
+	if err != nil {
+		return err
+	}
+	_, err = l.journal.Append(journal.Entry{Kind: entryWritten, Body: body})
+	return err
+}
+
+// entry is what the journal keeps of a result.
+func (r Result) entry() (journal.Entry, error) {
+	e := journal.Entry{Kind: entryRecord, Key: keyOf(r.Job, r.Item).String()}
+	var err error
+	if r.Err != nil {
+		e.Kind = entryFailed
+		var line []byte
+		if line, err = r.errorRecord().Line(); err == nil {
+			e.Body, err = marshal(failed{statOf(r.Item.Stat), bytes.TrimSuffix(line, []byte("\n"))})
+		}
+		return e, err
+	}
+	line, err := r.Record.Line()
+	if err == nil {
+		e.Body, err = marshal(recorded{statOf(r.Item.Stat), hex.EncodeToString(r.twin[:]), bytes.TrimSuffix(line, []byte("\n"))})
+	}
+	return e, err
+}
+
+// marshal is json.Marshal without escapes for HTML, which would change the record in it.
+func marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
+
+// line is what records.jsonl or errors.jsonl has of an item, newline included.
+func (l *ledger) line(at journal.Place) (line []byte, key string, isRecord bool, err error) {
+	e, err := l.journal.Entry(at)
+	if err != nil {
+		return nil, "", false, err
+	}
+	line, isRecord, err = lineOf(e)
+	return line, e.Key, isRecord, err
+}
+
+func lineOf(e journal.Entry) (line []byte, isRecord bool, err error) {
+	var body struct {
+		Record, Error json.RawMessage
+	}
+	if err := json.Unmarshal(e.Body, &body); err != nil {
+		return nil, false, fmt.Errorf("entry %q: %w", e.Key, err)
+	}
+	if e.Kind == entryRecord {
+		return append(body.Record, '\n'), true, nil
+	}
+	return append(body.Error, '\n'), false, nil
+}
+
+// spool is the journal of results that go to a stream: they wait in it for their turn, and it ends with the run.
+func spool() (l *ledger, remove func(), err error) {
+	dir, err := os.MkdirTemp("", "facet")
+	if err != nil {
+		return nil, nil, err
+	}
+	l = newLedger()
+	l.journal, err = journal.Create(filepath.Join(dir, journalName), []byte(`{"spool":true}`), journal.Options{NoSync: true})
+	if err != nil {
+		os.RemoveAll(dir)
+		return nil, nil, err
+	}
+	return l, func() { l.journal.Close(); os.RemoveAll(dir) }, nil
+}
+
+// syncEvery is how often the files of other formats are synced and noted as safe. A crash costs making those of so
+// much time once more.
+const syncEvery = time.Minute
+
+// errorRecord is the line of a failed item in errors.jsonl.
+func (r Result) errorRecord() *job.ErrorRecord {
+	e := &job.ErrorRecord{Error: r.Err.Error()}
+	e.Entry = job.Entry{ID: r.Item.ID, Path: r.Item.Path, Page: r.Item.Page, Job: cmp.Or(r.Job, r.Item.Job), Options: r.Options}
+	return e
+}

@@ -1,0 +1,205 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/hex"
+	"math"
+
+	"facet/pipeline/job"
+	"facet/pipeline/source"
+	"facet/vision"
+)
+
+// attempt is one asking about a part.
+type attempt struct {
+	job.Attempt
+	reply job.Reply
+	err   error // why there is none
+	// How an image was seen, and asked about.
+	seen   *job.Seen
+	sheet  *job.Sheet
+	prompt string // SHA-256
+}
+
+// tried notes how the asking about a part ended.
+func (r *run) tried(p *part, a answer) {
+	w := p.work
+	t := attempt{
+		Attempt: job.Attempt{
+			Boxes: p.reply.Boxes, Temperature: p.question.temperature, Seed: p.question.seed,
+			MaxTokens: p.question.maxTokens, OutputTokens: a.output, Finish: job.FinishError,
+		},
+		reply: p.reply, err: a.err,
+		seen: w.record.Effective.Seen, sheet: w.record.Effective.Sheet, prompt: w.record.Effective.PromptSHA256,
+	}
+	if p.reply.Medium == job.Image && t.seen != nil {
+		t.Budget = t.seen.Budget
+	}
+	if a.err != nil {
+		t.Error = a.err.Error()
+	} else {
+		t.reply.Tokens, t.reply.Finish = a.tokens, a.finish
+		t.Finish, t.Chars = w.job.Judge(t.reply)
+	}
+	p.attempts = append(p.attempts, t)
+}
+
+// history is what the ladder knows of the attempts.
+func (p *part) history() []job.Attempt {
+	all := make([]job.Attempt, len(p.attempts))
+	for i, a := range p.attempts {
+		all[i] = a.Attempt
+	}
+	return all
+}
+
+// keep makes the best of the attempts the reply. The error is that of the first if none got any.
+func (p *part) keep() error {
+	history := p.history()
+	best := job.Best(history)
+	if best < 0 {
+		return p.attempts[0].err
+	}
+	kept := p.attempts[best]
+	p.reply = kept.reply
+	p.reply.Attempts = len(history)
+	if len(history) > 1 {
+		history[best].Kept = true
+		p.reply.Tries = history
+	}
+	if p.reply.Medium == job.Image {
+		e := &p.record.Effective
+		e.Seen, e.Sheet, e.PromptSHA256, e.Temperature, e.Seed = kept.seen, kept.sheet, kept.prompt, kept.Temperature, kept.Seed
+	}
+	p.attempts = nil
+	return nil
+}
+
+// again asks about a part once more, with other options.
+func (r *run) again(ctx context.Context, p *part, o job.Options) error {
+	w := p.work
+	plan, err := w.job.Plan(o, r.checkpoint, p.reply.Medium)
+	if err != nil {
+		return err
+	}
+	q := p.question
+	q.temperature, q.seed, q.maxTokens = o.Temperature, o.Seed, plan.MaxTokens
+	sameImage := p.reply.Medium != job.Image || o.Budget == 0 || o.Budget == w.record.Effective.Seen.Budget
+	if sameImage && plan.Boxes == p.reply.Boxes {
+		return r.ask(p)
+	}
+	// The picture is not kept, so it is read once more.
+	again := *q
+	again.asked, again.text = nil, plan.Prompt
+	p.question, p.reply.Boxes = &again, plan.Boxes
+	w.record.Effective.PromptSHA256 = plan.PromptSHA256()
+	budget := w.record.Effective.Seen.Budget
+	if o.Budget != 0 {
+		budget = o.Budget
+	}
+	p.open++
+	r.stages.Go(func() {
+		r.slots <- struct{}{}
+		seen, err := r.seeAgain(ctx, w, budget, &again)
+		<-r.slots
+		p.again = &seen
+		p.err = err
+		p.weight = min(p.question.bytes(), r.Ahead)
+		if r.room.Acquire(ctx, p.weight) != nil {
+			return
+		}
+		select {
+		case r.ready <- p:
+		case <-ctx.Done():
+		}
+	})
+	return nil
+}
+
+// seenAgain is what reading an image once more gave.
+type seenAgain struct {
+	seen          *job.Seen
+	sheet         *job.Sheet
+	width, height int
+	ink           *vision.Ink
+}
+
+// readmit asks about a part whose image was read once more.
+func (r *run) readmit(p *part) error {
+	w := p.work
+	s := p.again
+	p.again = nil
+	p.open--
+	if w.settled {
+		return nil
+	}
+	err := p.err
+	if err == nil {
+		w.record.Effective.Seen, w.record.Effective.Sheet = s.seen, s.sheet
+		p.reply.Width, p.reply.Height, p.reply.Ink = s.width, s.height, s.ink
+		err = r.ask(p)
+	}
+	if err != nil { // what was answered before is worth keeping
+		p.err = nil
+		return r.answered(p)
+	}
+	return nil
+}
+
+// seeAgain reads the image of a work once more and prepares it for a question, within a budget.
+func (r *run) seeAgain(ctx context.Context, w *work, budget int, q *question) (s seenAgain, err error) {
+	item, err := source.Reopen(ctx, w.item.Path)
+	if err != nil {
+		return s, err
+	}
+	defer item.Release()
+	item.Page = w.item.Page
+	head, err := source.Head(item.File)
+	if err != nil {
+		return s, err
+	}
+	var img *vision.Image
+	if w.record.Source.Type == documentType || imageOfPages(vision.Sniff(head)) {
+		doc, err := openDocument(ctx, item, r.Pipeline)
+		if err != nil {
+			return s, err
+		}
+		defer doc.release()
+		if hex.EncodeToString(doc.sum[:]) != w.record.Source.SHA256 {
+			return s, errChanged
+		}
+		if doc.still != nil {
+			img, err = doc.still.Page(ctx, max(1, item.Page))
+		} else {
+			img, s.sheet, _, err = r.draw(ctx, doc, item.Page, budget, w.options.DPI)
+		}
+		if err != nil {
+			return s, err
+		}
+	} else {
+		picture, err := r.Stills.Open(ctx, item.File)
+		if err != nil {
+			return s, err
+		}
+		defer picture.Close()
+		if sum := picture.SHA256(); hex.EncodeToString(sum[:]) != w.record.Source.SHA256 {
+			return s, errChanged
+		}
+		if img, err = picture.Page(ctx, 1); err != nil {
+			return s, err
+		}
+	}
+	patches, as, err := vision.Prepare(img, *r.specs.vision, budget)
+	if err != nil {
+		return s, err
+	}
+	if w.job.Pages {
+		s.ink = img.Ink()
+	}
+	s.seen, s.width, s.height = seenAs(budget, as, img), img.Width, img.Height
+	q.images = []*vision.Patches{patches}
+	return s, nil
+}
+
+// roundDPI is a resolution for people.
+func roundDPI(dpi float64) float64 { return math.Round(dpi*100) / 100 }
