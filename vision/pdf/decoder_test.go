@@ -89,6 +89,22 @@ func (f *fake) Render(n, width, height int, emit func([]byte) error) error {
 	return emit(bytes.Repeat([]byte{byte(os.Getpid()), byte(os.Getpid() >> 8), byte(f.drawn)}, size/3+1)[:size])
 }
 
+func (f *fake) Characters(int) (int, error) { return 0, nil }
+
+func (f *fake) Text(n int, emit func(pdf.Line) error) error {
+	switch n {
+	case odd:
+		return emit(pdf.Line{Text: "a", Box: pdf.Box{X0: 2, X1: 1}, Words: []pdf.Word{{Text: "a"}}})
+	case more:
+		for {
+			if err := emit(pdf.Line{Text: "many", Words: []pdf.Word{{Text: "many"}}}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 func serveFake() int {
 	err := pdf.Serve(os.Stdin, os.Stdout, nil, func(string) (pdf.Source, error) { return new(fake), nil })
 	if err != nil {

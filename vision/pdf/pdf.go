@@ -4,6 +4,7 @@
 //	 Page         document.go   a page's size in points, and that of the picture that fills it
 //	 Page.At, Fit page.go       pixels for a resolution; the resolution that a number of pixels allows
 //	 Render       document.go   the page as upright RGB, what its CropBox shows
+//	 Text         text.go       the text that the page has, with its places
 //
 // Nothing of a document is read in this process. The program that runs it starts itself once more, with the hidden command
 // decode, whose side is package vision/pdf/pdfium: it gets the opened file and two pipes and is shut in before it reads a

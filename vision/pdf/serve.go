@@ -19,6 +19,10 @@ type Source interface {
 	// Render draws a page in so many pixels, above white, and gives them to emit, red, green and blue, in pieces that are
 	// used before it returns.
 	Render(n, width, height int, emit func(pix []byte) error) error
+	// Characters returns how many characters that are no spaces lie in the text layer of a page.
+	Characters(n int) (int, error)
+	// Text gives the lines of the text layer of a page to emit.
+	Text(n int, emit func(Line) error) error
 }
 
 // Serve is the decoder's side: it answers the requests of one client from in to out, until in ends. sandbox is how the process
@@ -85,8 +89,48 @@ func (s *server) run(q request) (err error) {
 			}
 			return nil
 		})
+	case "characters":
+		count, err := s.source.Characters(q.Page)
+		if err != nil {
+			return err
+		}
+		return s.w.SendJSON(kindCharacters, characters{count})
+	case "text":
+		return s.text(q.Page)
 	}
 	return child.ProtocolErrorf("no request %q", q.Op)
+}
+
+// text sends lines, as many at once as a message surely holds.
+func (s *server) text(page int) error {
+	const lineBytes, wordBytes, letters = 200, 200, 12 // of JSON, where a byte of text takes up to six
+	var some []Line
+	size := 0
+	send := func() error {
+		if len(some) == 0 {
+			return nil
+		}
+		err := s.w.SendJSON(kindText, some)
+		some, size = nil, 0
+		return err
+	}
+	err := s.source.Text(page, func(l Line) error {
+		n := lineBytes + letters*len(l.Text) + wordBytes*len(l.Words)
+		if size+n > child.MaxText {
+			if err := send(); err != nil {
+				return err
+			}
+		}
+		if n > child.MaxText {
+			return unsupportedErrorf("a line of %d bytes in the text layer", len(l.Text))
+		}
+		some, size = append(some, l), size+n
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return send()
 }
 
 // clip shortens a text that comes from a document.
