@@ -1,6 +1,7 @@
 package vision
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -10,11 +11,7 @@ import (
 // testdata/formats holds a file of each kind of TIFF, GIF and PNM, and the pixels of its pages as Pillow reads them; where JPEG is inside,
 // 1 value in 1000 may differ by more than 2 levels. fixtures/make/formats.py makes them.
 func TestFormats(t *testing.T) {
-	files, err := filepath.Glob("testdata/formats/*.[tgp][inpgb][ffm]")
-	if err != nil || len(files) < 50 {
-		t.Fatalf("%d files: %v", len(files), err)
-	}
-	for _, path := range files {
+	for _, path := range formatFiles(t) {
 		t.Run(filepath.Base(path), func(t *testing.T) {
 			references, err := filepath.Glob(path + ".*.png")
 			if err != nil || len(references) == 0 {
@@ -41,5 +38,24 @@ func TestFormats(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func formatFiles(t *testing.T) []string {
+	t.Helper()
+	files, err := filepath.Glob("testdata/formats/*.[tgp][ipgb][ffm]")
+	if err != nil || len(files) < 50 {
+		t.Fatalf("%d files: %v", len(files), err)
+	}
+	return files
+}
+
+// wantKnown checks that an error is of one of the two kinds.
+func wantKnown(t *testing.T, what string, err error) {
+	t.Helper()
+	var format FormatError
+	var unsupported UnsupportedError
+	if !errors.As(err, &format) && !errors.As(err, &unsupported) {
+		t.Errorf("%s: %v", what, err)
 	}
 }

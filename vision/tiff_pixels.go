@@ -24,6 +24,9 @@ func (t *tiffPage) decode(overWhite bool) (*raster, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := t.enough(data); err != nil {
+		return nil, err
+	}
 	convert, err := t.converter(overWhite)
 	if err != nil {
 		return nil, err
@@ -57,6 +60,30 @@ func (t *tiffPage) decode(overWhite bool) (*raster, error) {
 		}
 	}
 	return out, nil
+}
+
+// enough returns an error if the segments, however well compressed, can't hold the picture.
+func (t *tiffPage) enough(segments [][]byte) error {
+	most := map[int64]float64{ // bytes that a byte can give
+		tiffPlain:    1,
+		tiffPackBits: 64,   // 128 of two
+		tiffLZW:      4096, // the longest string there is, of a code of at least 9 bits
+		tiffDeflate:  deflateRatio, tiffOldDeflate: deflateRatio,
+		tiffJPEG: 512 * float64(t.samples),                         // a bit for a block of 64
+		fax3:     float64(t.width) + 1, fax4: float64(t.width) + 1, // a bit for a row
+	}[t.compression]
+	bytes := 0.0
+	for _, s := range segments {
+		bytes += float64(len(s))
+	}
+	need := float64(t.width) * float64(t.height) * float64(t.samples*t.bits) / 8
+	if t.photometric == tiffYCbCr && t.subX > 1 {
+		need /= 3 // chroma may be next to nothing
+	}
+	if bytes*most < need {
+		return formatErrorf("truncated: %.0f bytes can't hold %d × %d pixels", bytes, t.width, t.height)
+	}
+	return nil
 }
 
 // segments returns the bytes of so many segments.
