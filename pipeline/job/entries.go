@@ -2,6 +2,7 @@ package job
 
 import (
 	"encoding/json"
+	"regexp"
 	"strings"
 )
 
@@ -27,6 +28,7 @@ type entries struct {
 	list    bool    // a list in the form asked for, or the start of one
 	valid   bool    // it is valid JSON
 	entries []entry // complete ones
+	strange int     // objects in it that have neither text nor box
 	prose   string  // what stands around it, code fences excepted
 }
 
@@ -47,7 +49,9 @@ func findEntries(s string) entries {
 		v := p.parse(0, true)
 		// A list cut off before its first entry is told from brackets in
 		// prose by standing at the start.
+		strange := found.strange
 		if !found.collect(&v) && (v.closed || found.list || trimFence(s[:i]) != "") {
+			found.strange = strange // it is part of the prose
 			continue
 		}
 		found.list = true
@@ -70,6 +74,11 @@ func findEntries(s string) entries {
 	return found
 }
 
+// pieces tells whether what stands around a list is what is left of objects whose ends or beginnings could not be found.
+func (f *entries) pieces() bool { return pieceOfJSON.MatchString(f.prose) }
+
+var pieceOfJSON = regexp.MustCompile(`[{}]|":|\["|"\]|^\[`)
+
 // collect adds the entries in v and below and tells whether there are any,
 // complete or not.
 func (f *entries) collect(v *value) bool {
@@ -91,6 +100,9 @@ func (f *entries) collect(v *value) bool {
 	some := false
 	for i := range v.items {
 		some = f.collect(&v.items[i]) || some
+	}
+	if v.kind == object && v.closed && !some {
+		f.strange++
 	}
 	return some
 }

@@ -115,8 +115,14 @@ func (o *ocrReader) lines(s string) {
 	if !found.valid && o.reply.Finish == FinishStop { // a cut list has its warning
 		o.fault("the reply is not valid JSON and was read with repairs")
 	}
-	if found.prose != "" {
+	switch {
+	case found.pieces() && o.reply.Finish == FinishStop:
+		o.fault("left out pieces of lines that could not be read: %q", excerpt(found.prose))
+	case found.prose != "":
 		o.warn("left out what stands around the list: %q", excerpt(found.prose))
+	}
+	if found.strange > 0 {
+		o.fault("left out %d objects that have neither text nor box", found.strange)
 	}
 	prob := newConfidences(o.reply.Tokens)
 	seen := make(map[Block]bool, len(found.entries))

@@ -69,6 +69,9 @@ func TestReadOCR(t *testing.T) {
 		{"foreign escape", `[{"box_2d":[100,200,300,400],"text":"C:\dir"}]`, []Block{said(`C:\dir`)}, FinishSchema, "repairs"},
 		{"quotes not escaped", `[{"box_2d":[100,200,300,400],"text":"He said "hi", then "bye"."}]`, []Block{said(`He said "hi", then "bye".`)}, FinishSchema, "repairs"},
 
+		{"a line in pieces", `[{"box_2d" [[100,200,300,400],"text":"lost"},` + one + `]`, []Block{b1}, FinishSchema, "pieces of lines"},
+		{"an object of other keys", `[` + one + `,{"bax_2d":[1,2,3,4],"txt":"lost"}]`, []Block{b1}, FinishSchema, "1 objects that have neither"},
+		{"an object in prose", `I was asked {"for": "text"}: [` + one + `]`, []Block{b1}, FinishSchema, "pieces of lines"},
 		{"duplicates", `[` + one + `,` + one + `,` + two + `,` + one + `]`, []Block{b1, b2}, FinishStop, "2 repeated"},
 		{"same text elsewhere", `[` + one + `,{"box_2d":[400,200,500,1000],"text":"one"}]`,
 			[]Block{b1, {Text: "one", Box: b2.Box, Box2D: b2.Box2D}}, FinishStop, ""},
