@@ -70,7 +70,19 @@ func openBytes(data []byte) (o opened, err error) {
 		return o, err
 	}
 	o.rec = rec
-	return o, j.Close()
+	if err := j.Close(); err != nil {
+		return o, err
+	}
+	// What was reported is there the next time, and nothing is left to do.
+	var again collector
+	_, second, err := journal.Read("journal", journal.Options{FS: o.disk}, again.add)
+	if err == nil {
+		err = missing(again.entries, o.entries, len(o.entries))
+	}
+	if err == nil && (second.Torn != 0 || second.Ended || len(second.Damaged) != len(rec.Damaged)) {
+		err = fmt.Errorf("%+v, and the next time %+v", rec, second)
+	}
+	return o, err
 }
 
 // keeps returns why what was found is not every entry of f but those that the damage from byte from to byte to touched, each
@@ -355,6 +367,91 @@ func quarantined(d *faultfs.Disk, data []byte, rec journal.Recovery) error {
 		}
 	}
 	return nil
+}
+
+// An unfinished line is copied if it is more than the beginning of one of ours.
+func TestWhichUnfinishedLinesAreCopied(t *testing.T) {
+	f := written(t, ascii(3), nil)
+	for tail, copied := range map[string]bool{
+		`{`: false, `{"crc":"01`: false, `{"crc":"0123abcd","kind":"record","key":"ж","body":{"crc`: false,
+		"\x00\x00": true, `x`: true, `{"crc":"01G`: true, `{"crc":"0123abcd","king`: true, `{"crc":"0123abcd","kind":"record","key":"` + "\x00": true,
+		`{"crc":"0123abcd","kind":"record","key":"{"crc":"0123abcd"`: true,
+	} {
+		o, err := openBytes(append(bytes.Clone(f.data), tail...))
+		if err != nil || o.rec.Torn != int64(len(tail)) || (o.rec.Copied == o.rec.Torn) != copied || (o.rec.Copied != 0) != copied {
+			t.Errorf("%q: %v, %+v, want a copy: %v", tail, err, o.rec, copied)
+		}
+	}
+}
+
+// At one place different bytes can be torn one after the other. The quarantine may have been torn itself.
+func TestQuarantineOfTheSamePlace(t *testing.T) {
+	f := written(t, ascii(3), nil)
+	d := faultfs.NewDisk(".")
+	for i, tail := range []string{"\x00one", "\x00two", "\x00one", "\x00six"} {
+		d.WriteFile("journal", append(bytes.Clone(f.data), tail...))
+		if i == 3 {
+			q, err := d.ReadFile("journal.quarantine")
+			if err != nil {
+				t.Fatal(err)
+			}
+			d.WriteFile("journal.quarantine", q[:len(q)-10]) // loses "two"
+		}
+		j, _, rec, err := journal.Open("journal", journal.Options{FS: d}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := j.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if want := []int64{4, 4, 0, 4}[i]; rec.Copied != want || rec.Torn != 4 {
+			t.Errorf("%q: %+v, want %d bytes copied", tail, rec, want)
+		}
+	}
+	_, rec, err := journal.Read("journal.quarantine", journal.Options{FS: d}, nil)
+	if err != nil || !rec.OK() || rec.Torn != 0 || rec.Entries != 2 {
+		t.Errorf("%+v, %v", rec, err)
+	}
+}
+
+// Entry trusts neither its caller nor the disk.
+func TestEntryThatIsNone(t *testing.T) {
+	f := written(t, ascii(5), nil)
+	d := faultfs.NewDisk(".")
+	d.WriteFile("journal", f.data)
+	j, _, _, err := journal.Open("journal", journal.Options{FS: d}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := f.places[2]
+	end := int64(len(f.data))
+	for _, p := range []journal.Place{
+		{}, {Offset: -1, Length: good.Length}, {Offset: good.Offset, Length: -1}, {Offset: good.Offset, Length: good.Length + 1},
+		{Offset: good.Offset + 1, Length: good.Length}, {Offset: end - 10, Length: 100}, {Offset: 1 << 62, Length: 100}, {Offset: 0, Length: 1<<31 - 1},
+		{Offset: 0, Length: int32(f.places[0].Offset) - 1}, // the header
+	} {
+		var format *journal.FormatError
+		if e, err := j.Entry(p); !errors.As(err, &format) || format.Path != "journal" {
+			t.Errorf("%+v: %q, %v", p, e, err)
+		}
+	}
+	file, err := d.OpenFile("journal", os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := file.WriteAt([]byte{'!'}, good.Offset+50); err != nil {
+		t.Fatal(err)
+	}
+	var format *journal.FormatError
+	if e, err := j.Entry(good); !errors.As(err, &format) || format.Offset != good.Offset {
+		t.Errorf("damaged meanwhile: %q, %v", e, err)
+	}
+	if err := file.Truncate(good.Offset + 60); err != nil {
+		t.Fatal(err)
+	}
+	if e, err := j.Entry(good); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("cut off meanwhile: %q, %v", e, err)
+	}
 }
 
 // Damage that grows is copied as far as it is new, also where it is longer than one piece of the quarantine.

@@ -140,9 +140,16 @@ func faulty(t *testing.T, seed uint64, fault faultfs.Fault, wrap func(faultfs.FS
 // reopened opens the journal of a disk of which not all was synced: what Open reported is there after a power cut too.
 func reopened(d *faultfs.Disk) error {
 	var first collector
-	j, _, _, err := journal.Open("run/journal", journal.Options{FS: d}, first.add)
+	o := journal.Options{FS: d}
+	if err := journal.MakeDir("run", o); err != nil {
+		return err
+	}
+	j, _, _, err := journal.Open("run/journal", o, first.add)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		if j, err = journal.Create("run/journal", []byte(`{"run":1}`), o); err == nil {
+			first.entries = made(1)
+			_, err = j.Append(first.entries...)
+		}
 	}
 	if err != nil {
 		return err
