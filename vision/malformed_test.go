@@ -207,10 +207,22 @@ func FuzzDecode(f *testing.F) {
 			}
 		}
 	}
+	formats, _ := filepath.Glob("testdata/formats/*.*[fm]")
+	for _, path := range formats {
+		if data := readFile(f, path); len(data) < 20<<10 {
+			f.Add(data)
+		}
+	}
 	f.Add(pngClaiming(60000, 60000))
 	limits := Limits{Bytes: 1 << 20, Pixels: 1 << 18, Side: 1 << 12}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		m, err := Decode(data, DecodeOptions{Limits: limits, AlphaOverWhite: len(data)%2 == 0})
+		o := DecodeOptions{Limits: limits, AlphaOverWhite: len(data)%2 == 0}
+		if file, err := Open(data, o); err == nil {
+			for n := min(file.Count(), 3); n > 1; n-- {
+				file.Decode(n)
+			}
+		}
+		m, err := Decode(data, o)
 		if err != nil {
 			var broken FormatError
 			var unsupported UnsupportedError
