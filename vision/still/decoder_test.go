@@ -167,6 +167,7 @@ var misdeeds = map[string]func() error{
 	"garbage":  func() error { os.Stdout.Write([]byte("\xff\xff\xff\xff\xff\xff\xff\xff")); select {} },
 	"promise":  func() error { say('r', 1<<30, nil); select {} },
 	"huge":     func() error { page(1<<30, 1<<30, 0); select {} },
+	"large":    func() error { page(60_000, 60_000, 0); select {} },
 	"negative": func() error { page(-1, 10, 0); select {} },
 	"less":     func() error { page(4, 5, 59); say('d', 0, nil); select {} },
 	"more":     func() error { page(4, 5, 61); say('d', 0, nil); select {} },

@@ -57,8 +57,11 @@ func confinement(t *testing.T, p *still.Pool) (r sandbox.Report) {
 // test can fail.
 func TestEscapes(t *testing.T) {
 	closed, unlocked := open(t, still.Options{Children: 1}), open(t, still.Options{Children: 1, Sandbox: still.Off})
-	if !confinement(t, closed).Full() {
+	if !sandbox.Available() {
 		t.Skip("this kernel lacks Landlock or seccomp")
+	}
+	if r := confinement(t, closed); !r.Full() {
+		t.Errorf("with a sandbox: %+v", r)
 	}
 	if r := confinement(t, unlocked); r.Full() || r.Memory <= 0 || r.CPU != time.Minute || r.FileSize != 0 {
 		t.Errorf("without a sandbox: %+v", r)
@@ -132,6 +135,7 @@ func TestDecoderDies(t *testing.T) {
 		{"garbage", "vision: the decoder answered wrongly: "},
 		{"promise", "vision: the decoder answered wrongly: "},
 		{"huge", "vision: the decoder answered wrongly: an image of 1073741824 × 1073741824 pixels"},
+		{"large", "vision: the decoder answered wrongly: an image of 60000 × 60000 pixels"},
 		{"negative", "vision: the decoder answered wrongly: an image of -1 × 10 pixels"},
 		{"less", "vision: the decoder answered wrongly: 59 bytes of 60"},
 		{"more", "vision: the decoder answered wrongly: "},
@@ -276,6 +280,22 @@ func TestManyOpen(t *testing.T) {
 	all.Wait()
 	if _, err := pictures[0].Page(t.Context(), 1); !errors.As(err, new(vision.FormatError)) || !strings.Contains(err.Error(), "changed") || !pictures[0].Changed() {
 		t.Errorf("changed: %v", err)
+	}
+}
+
+// A file that a decoder refuses takes the place of the one before all the same.
+func TestRefusedBetween(t *testing.T) {
+	p := open(t, still.Options{Children: 1})
+	pic, err := p.Open(t.Context(), fixtures.Path("golden/decode/grey16.png"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pic.Close()
+	if _, err := first(t, p, write(t, []byte("no image"))); err == nil {
+		t.Fatal("no error")
+	}
+	if _, err := pic.Page(t.Context(), 1); err != nil {
+		t.Error(err)
 	}
 }
 
