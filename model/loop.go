@@ -229,7 +229,8 @@ func newLoopLine(raw []byte) loopLine {
 	hash, exact, shape := fnv.New64a(), fnv.New64a(), fnv.New64a()
 	exact.Write(raw)
 	l := loopLine{exact: exact.Sum64(), number: math.MaxUint64}
-	brackets, key := 0, 0 // key: bytes of a JSON key, or of an escape, that are still to come
+	brackets, keys := 0, 0
+	key := 0 // bytes of a JSON key, or of an escape, that are still to come
 	for i := 0; i < len(raw); {
 		r, n := utf8.DecodeRune(raw[i:])
 		digit := '0' <= r && r <= '9'
@@ -237,10 +238,12 @@ func newLoopLine(raw []byte) loopLine {
 		case key > 0:
 			key -= n
 		case r == '"':
-			key = keyLength(raw[i:]) - n
+			if key = keyLength(raw[i:]) - n; key > 0 {
+				keys++
+			}
 		case r == '\\':
 			key = 1 // the n of \n is no letter
-		case r == '[':
+		case r == '[' && keys > 0: // coordinates are values of an object: x[7] in a program is none
 			brackets++
 		case r == ']':
 			brackets = max(0, brackets-1)

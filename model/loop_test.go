@@ -245,6 +245,8 @@ func TestLoopEdges(t *testing.T) {
 		{"80 entries march", "[" + strings.Join(slicesOf(80, func(i int) string { return entry(10*i, "Total") }), ""), true},
 		{"11 entries at one place", "[" + strings.Repeat(entry(7, "Total"), 11), false},
 		{"12 entries at one place", "[" + strings.Repeat(entry(7, "Total"), 12), true},
+		{"assignments", lines(150, func(i int) string { return fmt.Sprintf("    x[%d] = 0;", i) }), false},
+		{"rows of a matrix", lines(30, same("    a.append([0, 0, 0, 0])")), false},
 		{"entries of other amounts", "[" + strings.Join(slicesOf(300, func(i int) string { return entry(3*i, fmt.Sprint(i*i%997)) }), ""), false},
 		{"199 that count", lines(199, func(i int) string { return fmt.Sprintf("Item %d", i+1) }), false},
 		{"200 that count", lines(200, func(i int) string { return fmt.Sprintf("Item %d", i+1) }), true},
