@@ -158,3 +158,46 @@ func TestProperties(t *testing.T) {
 		}
 	}
 }
+
+// A HEIC that its camera held sideways is set upright by the property irot, as telephones write it.
+func TestTurnedHEIC(t *testing.T) {
+	data := read(t, "testdata/444.heic")
+	upright, err := decode(t, data, vision.DecodeOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := bytes.Index(data, []byte("pixi")) // a property of the same length, that nobody needs
+	if at < 0 {
+		t.Fatal("no property pixi")
+	}
+	turned := bytes.Clone(data)
+	copy(turned[at:], "irot\x03")
+	m, err := decode(t, turned, vision.DecodeOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := upright.Upright(6)
+	if m.Width != want.Width || m.Height != want.Height || !bytes.Equal(m.Pix, want.Pix) {
+		t.Errorf("%d × %d pixels, want %d × %d", m.Width, m.Height, want.Width, want.Height)
+	}
+}
+
+// Over white, what is transparent is white.
+func TestAlphaOverWhite(t *testing.T) {
+	for _, name := range []string{"alpha.avif", "alpha.jxl"} {
+		m, err := decode(t, read(t, "testdata/"+name), vision.DecodeOptions{AlphaOverWhite: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The gradient goes from transparent above to opaque below.
+		for i, v := range m.Pix[:3*m.Width] {
+			if v < 250 {
+				t.Errorf("%s: value %d of the first row is %d", name, i, v)
+				break
+			}
+		}
+		if bottom := m.Pix[len(m.Pix)-3*m.Width:]; bytes.Count(bottom, []byte{255}) > len(bottom)/2 {
+			t.Errorf("%s: the last row is white", name)
+		}
+	}
+}
