@@ -50,7 +50,13 @@ func same(a, b journal.Entry) bool {
 }
 
 func TestAppendAndOpen(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "journal")
+	dir := filepath.Join(t.TempDir(), "some", "run")
+	for range 2 {
+		if err := journal.MakeDir(dir, journal.Options{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	path := filepath.Join(dir, "journal")
 	entries := made(300)
 	j, err := journal.Create(path, []byte(`{"run":1}`), journal.Options{})
 	if err != nil {
@@ -90,6 +96,20 @@ func TestAppendAndOpen(t *testing.T) {
 		if len(line) > 0 && !json.Valid(line) {
 			t.Errorf("line %d is not JSON: %s", i, line)
 		}
+	}
+	onlooker, _, _, err := journal.OpenRead(path, journal.Options{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer onlooker.Close()
+	if got, err := onlooker.Entry(places[7]); err != nil || !same(got, entries[7]) {
+		t.Errorf("an onlooker reads %q, %v", got, err)
+	}
+	if _, err := onlooker.Append(entries[0]); err == nil || onlooker.Size() != j.Size() {
+		t.Errorf("an onlooker appended: %v", err)
+	}
+	if err := journal.MakeDir(filepath.Join(path, "x"), journal.Options{}); err == nil {
+		t.Error("a directory in a file")
 	}
 	if _, err := journal.Create(path, []byte(`{}`), journal.Options{}); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("Create over a journal: %v", err)
