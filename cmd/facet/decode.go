@@ -7,23 +7,23 @@ import (
 
 	"facet/internal/sandbox"
 	"facet/vision"
+	"facet/vision/pdf"
 	"facet/vision/pdf/pdfium"
 	"facet/vision/still"
 	"facet/vision/still/decoder"
 )
 
-// decodeCommand makes this program the decoder of files of one kind. Packages vision/still and vision/pdf start it.
-type decodeCommand struct {
-	Args []string `arg:"" optional:"" passthrough:""`
-}
-
-func (c *decodeCommand) Run() error {
-	// The descriptors, whatever stands for them in tests.
-	if len(c.Args) > 0 && c.Args[0] == still.Command[1] {
-		os.Exit(decoder.Main(c.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+// decode makes this program the decoder of files of one kind if its arguments, its name first, ask for that, and returns the
+// exit status. Packages vision/still and vision/pdf start it so. It comes before the command line is defined, which takes
+// longer than all else until a decoder is ready.
+func decode(args []string) (status int, ok bool) {
+	if rest, ok := decoder.Started(args); ok {
+		return decoder.Main(rest, os.Stdin, os.Stdout, os.Stderr), true
 	}
-	os.Exit(pdfium.Main(c.Args, os.Stdin, os.Stdout, os.Stderr))
-	return nil
+	if len(args) > 1 && args[1] == pdf.Command {
+		return pdfium.Main(args[2:], os.Stdin, os.Stdout, os.Stderr), true
+	}
+	return 0, false
 }
 
 // sandboxFlag is that of the commands that decode files.

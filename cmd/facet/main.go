@@ -19,7 +19,12 @@ import (
 	"facet/pipeline/sink"
 )
 
-func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
+func main() {
+	if status, ok := decode(os.Args); ok {
+		os.Exit(status)
+	}
+	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
 
 // Exit statuses; README.md promises them.
 const (
@@ -52,7 +57,6 @@ type cli struct {
 	Eval       evalCommand       `cmd:"" help:"Score a run against labels."`
 	Model      modelCommand      `cmd:"" help:"Make checkpoints of other checkpoints."`
 	Version    versionCommand    `cmd:"" help:"Print the version."`
-	Decode     decodeCommand     `cmd:"" hidden:"" help:"Read a PDF document for another facet."`
 
 	VersionFlag kong.VersionFlag `name:"version" hidden:"" help:"Print the version."`
 }
