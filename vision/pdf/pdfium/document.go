@@ -2,7 +2,6 @@ package pdfium
 
 import (
 	"errors"
-	"io"
 	"math"
 	"os"
 
@@ -31,7 +30,11 @@ func (r *renderer) open(file *os.File, size int64, password string) (pdf.Source,
 	if size == 0 {
 		return nil, vision.FormatError("the file is empty")
 	}
-	request := &requests.OpenDocument{FileReader: io.NewSectionReader(file, 0, size), FileReaderSize: size}
+	reader, size, err := asDocument(file, size)
+	if err != nil {
+		return nil, err
+	}
+	request := &requests.OpenDocument{FileReader: reader, FileReaderSize: size}
 	if password != "" {
 		request.Password = &password
 	}
