@@ -246,6 +246,25 @@ func TestTIFFPages(t *testing.T) {
 	}
 }
 
+// What the components of JPEG in a TIFF mean says the directory, even where the stream says otherwise; and a tag whose value lies
+// nowhere does not keep the picture from being read.
+func TestTIFFOverJPEG(t *testing.T) {
+	data := readFile(t, "testdata/formats/jpegtiles.tif")
+	ycbcr := mustDecode(t, data, DecodeOptions{})
+	plain := mustDecode(t, setTag(t, data, tagPhotometric, tiffRGB), DecodeOptions{})
+	y, cb, cr := plain.Pix[0], plain.Pix[1], plain.Pix[2]
+	row := make([]byte, 3)
+	convertYCbCr(row, []byte{y}, []byte{cb}, []byte{cr})
+	if !bytes.Equal(row, ycbcr.Pix[:3]) || bytes.Equal(row, plain.Pix[:3]) {
+		t.Errorf("as RGB %v, which is %v, and %v", plain.Pix[:3], row, ycbcr.Pix[:3])
+	}
+	far := tiffOf([]byte{7}, []entry{{tagWidth, 1}, {tagLength, 1}, {tagBitsPerSample, 8}, {tagPhotometric, 1}, {tagStripOffsets, 86}, {tagXMP, 99}})
+	binary.LittleEndian.PutUint32(far[len(far)-1-4-8:], 1000) // bytes of the last
+	if m := mustDecode(t, far, DecodeOptions{}); m.Pix[0] != 7 {
+		t.Errorf("%v", m.Pix)
+	}
+}
+
 // setTag changes the value of a short or long in the first directory of a little-endian TIFF file.
 func setTag(t *testing.T, data []byte, tag uint16, value uint16) []byte {
 	t.Helper()

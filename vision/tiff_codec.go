@@ -145,7 +145,9 @@ func (t *tiffPage) jpeg(data []byte) (*jpegFile, image.Image, error) {
 		transform = 1
 	}
 	head := append([]byte(soi+"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00"), transform)
-	r := splice(append(head, f.clean...), stream, f.scan, eoi)
+	// The mark of a JFIF file would say that it is YCbCr, whatever the directory says.
+	clean := bytes.ReplaceAll(f.clean, []byte("\xff\xe0\x00\x10JFIF\x00"), []byte("\xff\xe0\x00\x10none\x00"))
+	r := splice(append(head, clean...), stream, f.scan, eoi)
 	m, err := jpeg.Decode(r)
 	if err != nil {
 		return nil, nil, libraryError(err, int64(len(t.data)))
