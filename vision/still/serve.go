@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"runtime/debug"
 
 	"facet/internal/child"
 	"facet/vision"
@@ -63,7 +64,11 @@ type server struct {
 	w      *child.Writer
 	open   func([]byte, vision.DecodeOptions) (Source, error)
 	source Source
+	large  bool // so was the page
 }
+
+// largePage is from how many bytes of pixels on a page counts as large.
+const largePage = 32 << 20
 
 func (s *server) answer(d delivery) error {
 	err := s.run(d)
@@ -73,7 +78,12 @@ func (s *server) answer(d delivery) error {
 	)
 	switch {
 	case err == nil:
-		return s.w.Send(child.KindDone)
+		if err := s.w.Send(child.KindDone); err != nil || !s.large {
+			return err
+		}
+		s.large = false
+		debug.FreeOSMemory() // it may be long until the next one like it
+		return nil
 	case errors.As(err, &format):
 		return s.w.SendJSON(child.KindFailed, child.Failure{Kind: failedFormat, Text: clip(err.Error())})
 	case errors.As(err, &unsupported):
@@ -104,6 +114,7 @@ func (s *server) run(d delivery) (err error) {
 }
 
 func (s *server) send(img *vision.Image) error {
+	s.large = len(img.Pix) >= largePage
 	err := s.w.SendJSON(kindPage, pageInfo{
 		img.Width, img.Height, img.Format, img.StoredWidth, img.StoredHeight, img.Orientation, img.Pages,
 	})

@@ -52,7 +52,7 @@ func Run(args []string, in io.Reader, out, errs io.Writer, open func([]byte, vis
 	}
 	// Rather collect often than be refused memory: the limit counts what is free within the heap as well.
 	debug.SetMemoryLimit(*memory - *memory/8)
-	report, err := child.Confine(name, *memory, *cpu, mode, errs)
+	report, err := child.Confine(name, *memory+space, *cpu, mode, errs)
 	if err == nil {
 		err = still.Serve(in, out, report, open)
 	}

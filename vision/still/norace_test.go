@@ -1,0 +1,5 @@
+//go:build !race
+
+package still_test
+
+const bounded = true
