@@ -13,6 +13,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"facet/pipeline/job"
 	"facet/pipeline/source"
@@ -146,6 +147,11 @@ func (r *run) page(ctx context.Context, w *work, e entry, send sender) error {
 	if doc.still != nil {
 		return r.frame(ctx, w, e, send)
 	}
+	if w.options.SkipTextLayer {
+		if done, err := r.textLayer(ctx, w, doc, e.item.Page, send); done || err != nil {
+			return unnamedPage(err, e.item)
+		}
+	}
 	img, sheet, budget, err := r.draw(ctx, doc, e.item.Page, w.plan.Budget, w.options.DPI)
 	if err != nil {
 		return unnamedPage(err, e.item)
@@ -226,8 +232,55 @@ func (r *run) scale(page pdf.Page, budget, dpi int) scale {
 	return s
 }
 
+// textLayer takes the text of a page from the document, if it has some that can be read.
+func (r *run) textLayer(ctx context.Context, w *work, doc *document, number int, send sender) (done bool, err error) {
+	if n, err := doc.pdf.Characters(ctx, number); err != nil || n == 0 {
+		return false, err
+	}
+	lines, err := doc.pdf.Text(ctx, number)
+	if err != nil {
+		return false, err
+	}
+	page, err := doc.pdf.Page(ctx, number)
+	if err != nil {
+		return false, err
+	}
+	s := r.scale(page, w.plan.Budget, w.options.DPI)
+	rec := &w.record
+	var text []string
+	rec.Blocks = []job.Block{}
+	unknown, all := 0, 0
+	for _, line := range lines {
+		text = append(text, line.Text)
+		all += utf8.RuneCountInString(line.Text)
+		unknown += strings.Count(line.Text, "\uFFFD")
+		b := line.Box.Scale(page, s.width, s.height)
+		rec.Blocks = append(rec.Blocks, job.Block{Text: line.Text, Box: boxAround(b.X0, b.Y0, b.X1, b.Y1, s.width, s.height)})
+	}
+	if 10*unknown > all || all == 0 { // letters that the file does not name: the page tells more
+		rec.Blocks = nil
+		return false, nil
+	}
+	blank := false
+	rec.Text, rec.TextLayer, rec.Blank = strings.Join(text, "\n"), true, &blank
+	rec.Finish, rec.Attempts = job.FinishStop, 0
+	rec.Effective.Seen = &job.Seen{SizeOriginal: [2]int{s.width, s.height}}
+	rec.Effective.Sheet = &job.Sheet{DPI: roundDPI(s.dpi), PagePoints: [2]float64{page.Width, page.Height}}
+	send(&part{last: true, read: true})
+	return true, nil
+}
+
+// boxAround is the smallest box of whole pixels around one, as far as it is in an image.
+func boxAround(x0, y0, x1, y1 float64, width, height int) job.Box {
+	left, top := max(0, int(math.Floor(x0))), max(0, int(math.Floor(y0)))
+	return job.Box{left, top, max(left+1, min(width, int(math.Ceil(x1)))), max(top+1, min(height, int(math.Ceil(y1))))}
+}
+
 // unnamedPDF takes the path out of an error's text, and the kind of file, since both are named already.
 func unnamedPDF(err error, path string) error {
+	if err == nil {
+		return nil
+	}
 	err = Unnamed(err, path)
 	if text, ok := strings.CutPrefix(err.Error(), "pdf: "); ok {
 		return errors.New(text)
@@ -237,6 +290,9 @@ func unnamedPDF(err error, path string) error {
 
 // unnamedPage takes the page out as well.
 func unnamedPage(err error, item source.Item) error {
+	if err == nil {
+		return nil
+	}
 	err = unnamedPDF(err, item.File)
 	if text, ok := strings.CutPrefix(err.Error(), fmt.Sprintf("page %d: ", item.Page)); ok {
 		return errors.New(text)
@@ -257,6 +313,9 @@ func (o *Output) redraw(ctx context.Context, item source.Item, rec *job.Record) 
 		return nil, errChanged
 	}
 	size := rec.Effective.SizeOriginal
+	if turnOf(rec)%180 != 0 {
+		size[0], size[1] = size[1], size[0]
+	}
 	img, err := o.doc.pdf.Render(ctx, rec.Source.Page, size[0], size[1])
 	if err != nil {
 		return nil, unnamedPDF(err, item.File)

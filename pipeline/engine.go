@@ -65,6 +65,7 @@ type answer struct {
 	tokens []job.Token // what is for the reader: no thoughts, no calls, no control tokens
 	output int         // tokens generated
 	finish job.Finish
+	loop   job.Loop // of job.FinishLoop
 	err    error
 }
 
@@ -165,7 +166,7 @@ func (e *modelEngine) step() ([]answer, error) {
 	for _, f := range done {
 		out = append(out, answer{
 			id: f.Request.ID, tokens: visible(e.model.Tokenizer(), f.Reply.Tokens), output: len(f.Reply.Tokens),
-			finish: job.Finish(f.Reply.Finish), err: f.Reply.Err,
+			finish: job.Finish(f.Reply.Finish), loop: job.Loop(f.Reply.Loop), err: f.Reply.Err,
 		})
 	}
 	return out, nil
@@ -181,6 +182,9 @@ func visible(t *tokenizer.Tokenizer, tokens []model.Token) []job.Token {
 	out := make([]job.Token, len(tokens))
 	for i, token := range tokens {
 		out[i] = job.Token{Text: said(parser.Add(token.ID)), LogProb: token.LogProb}
+		if token.Forced {
+			out[i].LogProb = float32(math.NaN())
+		}
 	}
 	events, _ := parser.Close()
 	if rest := said(events); rest != "" {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 
 	"facet/pipeline/job"
 	"facet/pipeline/sink"
@@ -16,8 +17,9 @@ type itemFiles struct {
 	dir      *sink.Dir
 	names    *sink.Names
 	template sink.Template
-	own      bool // the names are the user's
-	ours     bool // files of the item whose turn it is may be there already, and are replaced
+	own      bool           // the names are the user's
+	docs     *documentFiles // nil if there is none with one for each document
+	ours     bool           // files of the item whose turn it is may be there already, and are replaced
 }
 
 func newItemFiles(path string, dir *sink.Dir, o OutputOptions) (*itemFiles, error) {
@@ -28,6 +30,9 @@ func newItemFiles(path string, dir *sink.Dir, o OutputOptions) (*itemFiles, erro
 			return nil, OptionError{err}
 		}
 	}
+	if o.PerDocument {
+		f.docs = &documentFiles{files: f, formats: perDocument(o.Formats)}
+	}
 	dir.Guard(func(name string) bool { return f.ours || name == infoName })
 	f.names = sink.NewNames(sink.NameOptions{
 		Shared: o.Folder, Reserved: []string{recordsName, errorsName, infoName, journalName, "journal.quarantine", "lock"}, Occupied: dir.Occupied,
@@ -37,9 +42,14 @@ func newItemFiles(path string, dir *sink.Dir, o OutputOptions) (*itemFiles, erro
 
 // write writes the files of the item that is index-th in the run, but for those that skip says are there.
 func (f *itemFiles) write(o *Output, rec *job.Record, index int, skip func(Format, string) bool) (made bool, err error) {
+	if f.docs != nil && rec.Source.Page > 0 && index >= 0 {
+		if err := f.docs.page(o, index, rec.Source, rec.Effective, rec, nil); err != nil {
+			return false, err
+		}
+	}
 	named := sink.Named{Source: rec.Source.Path, Page: rec.Source.Page, ID: rec.ID, Job: rec.Job, N: index + 1}
 	for _, format := range o.Formats {
-		if format == JSONL {
+		if format == JSONL || f.docs != nil && rec.Source.Page > 0 && slices.Contains(f.docs.formats, format) {
 			continue
 		}
 		template := f.template

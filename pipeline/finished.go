@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -124,13 +125,89 @@ func Export(o ExportOptions) (n int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	for i, at := range places {
-		if err := w.export(at, i); err != nil {
-			return n, errors.Join(err, w.closeExport(false))
-		}
-		n++
+	if err := w.exportAll(places, &n); err != nil {
+		return n, errors.Join(err, w.closeExport(false))
 	}
 	return n, w.closeExport(true)
+}
+
+// exportAll writes records and, where documents are files, the pages between them that failed.
+func (o *Output) exportAll(places []journal.Place, n *int) error {
+	failed := map[string][]job.ErrorRecord{} // by path, pages in order
+	if o.files != nil && o.files.docs != nil {
+		var err error
+		if failed, err = o.ledger.failedPages(); err != nil {
+			return err
+		}
+	}
+	index, path := 0, ""
+	until := func(page int) error { // the failed pages of the document that is open
+		for len(failed[path]) > 0 && failed[path][0].Page < page {
+			e := failed[path][0]
+			failed[path] = failed[path][1:]
+			if err := o.files.docs.page(o, index, job.Source{Path: path, Page: e.Page}, job.Effective{}, nil, errors.New(e.Error)); err != nil {
+				return err
+			}
+			index++
+		}
+		return nil
+	}
+	for _, at := range places {
+		rec, err := o.ledger.record(at)
+		if err != nil {
+			return err
+		}
+		if rec.Source.Path != path {
+			if err := until(math.MaxInt); err != nil {
+				return err
+			}
+			path = rec.Source.Path
+		}
+		if err := until(rec.Source.Page); err != nil {
+			return err
+		}
+		if err := o.export(rec, index); err != nil {
+			return err
+		}
+		index++
+		*n++
+	}
+	return until(math.MaxInt)
+}
+
+// failedPages are the pages of documents that failed, by the path of the document and in their order.
+func (l *ledger) failedPages() (map[string][]job.ErrorRecord, error) {
+	failed := map[string][]job.ErrorRecord{}
+	for _, o := range l.items {
+		if !o.failed {
+			continue
+		}
+		line, _, _, err := l.line(o.place)
+		if err != nil {
+			return nil, err
+		}
+		var e job.ErrorRecord
+		if err := json.Unmarshal(line, &e); err != nil {
+			return nil, err
+		}
+		if e.Page > 0 {
+			failed[e.Path] = append(failed[e.Path], e)
+		}
+	}
+	for _, pages := range failed {
+		slices.SortFunc(pages, func(a, b job.ErrorRecord) int { return cmp.Compare(a.Page, b.Page) })
+	}
+	return failed, nil
+}
+
+// record reads a record from the journal.
+func (l *ledger) record(at journal.Place) (*job.Record, error) {
+	line, _, _, err := l.line(at)
+	if err != nil {
+		return nil, err
+	}
+	rec := new(job.Record)
+	return rec, json.Unmarshal(line, rec)
 }
 
 // openExport opens an output for records that a run has.
@@ -158,19 +235,11 @@ func openExport(options OutputOptions, info RunInfo, l *ledger) (*Output, error)
 }
 
 // export writes one record.
-func (o *Output) export(at journal.Place, index int) error {
-	line, _, _, err := o.ledger.line(at)
-	if err != nil {
-		return err
-	}
-	rec := new(job.Record)
-	if err := json.Unmarshal(line, rec); err != nil {
-		return err
-	}
+func (o *Output) export(rec *job.Record, index int) error {
 	if o.files == nil {
 		return o.emitStream(rec)
 	}
-	_, err = o.files.write(o, rec, index, func(Format, string) bool { return false })
+	_, err := o.files.write(o, rec, index, func(Format, string) bool { return false })
 	return err
 }
 
@@ -178,7 +247,11 @@ func (o *Output) closeExport(whole bool) error {
 	o.doc.release()
 	switch {
 	case o.files != nil:
-		return errors.Join(o.files.dir.Sync(), o.files.dir.Close())
+		var err error
+		if o.files.docs != nil {
+			err = o.files.docs.end(whole)
+		}
+		return errors.Join(err, o.files.dir.Sync(), o.files.dir.Close())
 	case o.file != nil && whole && o.records > 0:
 		return o.file.Commit()
 	case o.file != nil:

@@ -63,12 +63,13 @@ type written struct {
 // itemKey says which item of a run an entry is about: what is done with which page of which file.
 type itemKey struct {
 	job, path string
+	customID  string // that a manifest gives
 	page      int
 	options   string // JSON of what a manifest says for this item alone; "" if nothing
 }
 
 func keyOf(jobName string, i source.Item) itemKey {
-	k := itemKey{job: jobName, path: i.Path, page: i.Page}
+	k := itemKey{job: jobName, path: i.Path, customID: i.CustomID, page: i.Page}
 	if i.Options != nil && *i.Options != (job.Options{}) {
 		o, err := json.Marshal(i.Options)
 		if err != nil {
@@ -87,6 +88,9 @@ func (k itemKey) String() string {
 	}
 	if k.options != "" {
 		s += " " + k.options
+	}
+	if k.customID != "" {
+		s += fmt.Sprintf(" %q", k.customID)
 	}
 	return s
 }
@@ -386,6 +390,6 @@ const syncEvery = time.Minute
 // errorRecord is the line of a failed item in errors.jsonl.
 func (r Result) errorRecord() *job.ErrorRecord {
 	e := &job.ErrorRecord{Error: r.Err.Error()}
-	e.Entry = job.Entry{ID: r.Item.ID, Path: r.Item.Path, Page: r.Item.Page, Job: cmp.Or(r.Job, r.Item.Job), Options: r.Options}
+	e.Entry = job.Entry{ID: r.Item.ID, CustomID: r.Item.CustomID, Path: r.Item.Path, Page: r.Item.Page, Job: cmp.Or(r.Job, r.Item.Job), Options: r.Options}
 	return e
 }

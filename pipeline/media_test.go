@@ -31,7 +31,8 @@ import (
 type script struct {
 	say      func(q *question, asked int) (string, job.Finish)
 	backward bool
-	most     int // questions that were under way at once
+	most     int                     // questions that were under way at once
+	sure     func(asked int) float64 // probability of each token of an answer; nil: unknown
 
 	asked   int
 	waiting []answer
@@ -44,7 +45,11 @@ func (s *script) ask(id string, q *question, onToken func()) (cost, error) {
 		return cost{}, errors.New("the script fails here")
 	}
 	onToken()
-	s.waiting = append(s.waiting, answer{id: id, tokens: job.Plain(text), output: 1, finish: finish})
+	tokens := job.Plain(text)
+	if s.sure != nil {
+		tokens[0].LogProb = float32(math.Log(s.sure(s.asked - 1)))
+	}
+	s.waiting = append(s.waiting, answer{id: id, tokens: tokens, output: 1, finish: finish})
 	s.most = max(s.most, len(s.waiting))
 	return cost{prompt: 10, soft: 5 * (len(q.images) + len(q.sound) + len(q.film))}, nil
 }

@@ -14,15 +14,17 @@ func over(o, d job.Options) job.Options {
 		d.Segment = 0
 	}
 	return job.Options{
-		Budget:      cmp.Or(o.Budget, d.Budget),
-		Boxes:       cmp.Or(o.Boxes, d.Boxes),
-		Blank:       cmp.Or(o.Blank, d.Blank),
-		Language:    cmp.Or(o.Language, d.Language),
-		Prompt:      cmp.Or(o.Prompt, d.Prompt),
-		MaxTokens:   cmp.Or(o.MaxTokens, d.MaxTokens),
-		Temperature: cmp.Or(o.Temperature, d.Temperature),
-		Seed:        cmp.Or(o.Seed, d.Seed),
-		DPI:         cmp.Or(o.DPI, d.DPI),
+		Budget:        cmp.Or(o.Budget, d.Budget),
+		Boxes:         cmp.Or(o.Boxes, d.Boxes),
+		Blank:         cmp.Or(o.Blank, d.Blank),
+		Language:      cmp.Or(o.Language, d.Language),
+		Prompt:        cmp.Or(o.Prompt, d.Prompt),
+		MaxTokens:     cmp.Or(o.MaxTokens, d.MaxTokens),
+		Temperature:   cmp.Or(o.Temperature, d.Temperature),
+		Seed:          cmp.Or(o.Seed, d.Seed),
+		Rotate:        cmp.Or(o.Rotate, d.Rotate),
+		SkipTextLayer: o.SkipTextLayer || d.SkipTextLayer,
+		DPI:           cmp.Or(o.DPI, d.DPI),
 		Listening: job.Listening{
 			Translate: cmp.Or(o.Translate, d.Translate),
 			Context:   cmp.Or(o.Context, d.Context),

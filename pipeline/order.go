@@ -70,6 +70,13 @@ func (o *order) take() (index int, at journal.Place, ok bool) {
 	}
 }
 
+// whole reports whether all items were taken.
+func (o *order) whole() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.next == o.end
+}
+
 // idle reports whether take would wait.
 func (o *order) idle() bool {
 	o.mu.Lock()

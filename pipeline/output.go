@@ -35,6 +35,8 @@ type OutputOptions struct {
 	Folder string
 	// Name is the template of those names, see sink.Names; empty for the usual one.
 	Name string
+	// PerDocument makes one file of all pages of a document, in the formats that have such a form.
+	PerDocument bool
 	// Overwrite replaces the results of an earlier run. Without it a run of the same settings goes on.
 	Overwrite bool
 	// RetryFailed does once more what has failed in an earlier run.
@@ -357,6 +359,12 @@ func (o *Output) write() {
 		}
 		o.meters.write.add(time.Since(start), 0)
 	}
+	if o.folder != nil && o.folder.files.docs != nil {
+		if err := o.folder.files.docs.end(o.order.whole()); err != nil {
+			o.fail(o.full(err))
+			return
+		}
+	}
 	if o.folder != nil && o.failure() == nil {
 		for _, at := range o.ledger.absent() {
 			o.info.Absent++
@@ -392,7 +400,7 @@ func (o *Output) emit(at journal.Place, index int) error {
 	delete(o.fresh, index)
 	o.mu.Unlock()
 	if !isRecord {
-		return o.emitError(line, fresh, failedNow)
+		return o.emitError(line, index, fresh, failedNow)
 	}
 	if o.Emit == nil && o.stream != nil && o.Formats[0] == JSONL || o.folder != nil && len(o.Formats) == 1 && o.Formats[0] == JSONL {
 		_, err := o.lines().Write(line)
@@ -423,7 +431,7 @@ func (o *Output) lines() io.Writer {
 	return o.stream
 }
 
-func (o *Output) emitError(line []byte, fresh Result, now bool) error {
+func (o *Output) emitError(line []byte, index int, fresh Result, now bool) error {
 	if now && o.Failed != nil {
 		o.Failed(fresh.Item, fresh.Err)
 	}
@@ -431,6 +439,18 @@ func (o *Output) emitError(line []byte, fresh Result, now bool) error {
 	case o.Emit != nil:
 		return o.Emit(fresh)
 	case o.folder != nil:
+		if docs := o.folder.files.docs; docs != nil && index >= 0 {
+			var e job.ErrorRecord
+			if err := json.Unmarshal(line, &e); err != nil {
+				return err
+			}
+			if e.Page > 0 {
+				source := job.Source{Path: e.Path, Page: e.Page}
+				if err := docs.page(o, index, source, job.Effective{}, nil, errors.New(e.Error)); err != nil {
+					return err
+				}
+			}
+		}
 		_, err := o.folder.errors.Write(line)
 		return err
 	case o.ErrorLines:
@@ -485,7 +505,11 @@ func (o *Output) decode(rec *job.Record) (*vision.Image, error) {
 	}
 	defer item.Release()
 	if rec.Source.Type == documentType {
-		return o.redraw(ctx, item, rec)
+		img, err := o.redraw(ctx, item, rec)
+		if err != nil {
+			return nil, err
+		}
+		return turned(img, turnOf(rec)), nil
 	}
 	picture, err := o.Stills.Open(ctx, item.File)
 	if err != nil {
@@ -495,7 +519,19 @@ func (o *Output) decode(rec *job.Record) (*vision.Image, error) {
 	if sum := picture.SHA256(); hex.EncodeToString(sum[:]) != rec.Source.SHA256 {
 		return nil, errChanged
 	}
-	return picture.Page(ctx, max(1, rec.Source.Page))
+	img, err := picture.Page(ctx, max(1, rec.Source.Page))
+	if err != nil {
+		return nil, Unnamed(err, item.File)
+	}
+	return turned(img, turnOf(rec)), nil
+}
+
+// turnOf is by how many degrees the page of a record was turned.
+func turnOf(rec *job.Record) int {
+	if rec.Effective.Seen == nil {
+		return 0
+	}
+	return rec.Effective.Rotated
 }
 
 var errChanged = errors.New("the file has changed since it was read")

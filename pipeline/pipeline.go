@@ -43,7 +43,8 @@ type Settings struct {
 	Documents Documents     // how documents are read
 	Batch     int           // replies generated at once, up to MaxBatch; 0: 8
 	// Ahead bounds what is prepared and waits for the model, in bytes; 0: 256 MiB. What is being prepared comes on top.
-	Ahead int64
+	Ahead   int64
+	Version string // of the program, for records
 	// Separate does equal files again and again, as a run that never ends must, which cannot remember all.
 	Separate bool
 	// Stop, if not nil, ends the run once it is closed: what the model was asked about is finished, nothing new begun.

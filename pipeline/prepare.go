@@ -81,9 +81,9 @@ func (r *run) parts(ctx context.Context, w *work, e entry, send sender) error {
 	if w.plan, err = w.job.Plan(w.options, r.checkpoint, kind); err != nil {
 		return err
 	}
-	w.record = job.Record{Job: w.job.Name, Attempts: 1, Source: job.Source{Path: item.Path, Type: mediaType}}
+	w.record = job.Record{CustomID: item.CustomID, Job: w.job.Name, Attempts: 1, Source: job.Source{Path: item.Path, Type: mediaType}}
 	w.record.Effective = job.Effective{
-		Model: r.modelName, ModelSHA256: r.modelHash,
+		Facet: r.Version, Model: r.modelName, ModelSHA256: r.modelHash,
 		PromptSHA256: w.plan.PromptSHA256(), Temperature: w.options.Temperature, Seed: w.options.Seed,
 	}
 	switch {
@@ -195,13 +195,15 @@ func (r *run) see(w *work, img *vision.Image, budget int, send sender) error {
 	if r.specs.vision == nil {
 		return r.specs.takes(job.Image)
 	}
+	turn := job.Turns[w.options.Rotate]
+	img = turned(img, turn)
 	var ink *vision.Ink
 	if w.job.Pages {
 		ink = img.Ink()
 	}
 	if w.plan.SkipBlank && ink.Blank() {
 		w.record.Attempts = 0
-		w.record.Effective.Seen = &job.Seen{Budget: budget, SizeOriginal: [2]int{img.Width, img.Height}}
+		w.record.Effective.Seen = &job.Seen{Budget: budget, SizeOriginal: [2]int{img.Width, img.Height}, Rotated: turn}
 		send(&part{last: true})
 		return nil
 	}
@@ -210,10 +212,16 @@ func (r *run) see(w *work, img *vision.Image, budget int, send sender) error {
 		return err
 	}
 	w.record.Effective.Seen = seenAs(budget, seen, img)
+	w.record.Effective.Seen.Rotated = turn
 	q := r.questionOf(w, w.plan.Prompt)
 	q.images = []*vision.Patches{patches}
 	send(&part{question: q, last: true, reply: job.Reply{Medium: job.Image, Boxes: w.plan.Boxes, Width: img.Width, Height: img.Height, Ink: ink}})
 	return nil
+}
+
+// turned turns an image by some degrees clockwise.
+func turned(img *vision.Image, degrees int) *vision.Image {
+	return img.Upright(map[int]int{0: 1, 90: 6, 180: 3, 270: 8}[degrees]) // as EXIF numbers them
 }
 
 func seenAs(budget int, seen, original *vision.Image) *job.Seen {

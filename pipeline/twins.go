@@ -86,6 +86,6 @@ func (r *Result) copyTo(w *work) (*job.Record, error) {
 		return nil, r.Err
 	}
 	rec := *r.Record
-	rec.Source.Path = w.item.Path
+	rec.Source.Path, rec.CustomID = w.item.Path, w.item.CustomID
 	return &rec, nil
 }

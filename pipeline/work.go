@@ -44,6 +44,7 @@ type part struct {
 	finish   func(*job.Record) // if not nil, completes the record of an item whose parts are all prepared
 	err      error             // why the item fails
 	attempts []attempt         // that were answered
+	read     bool              // the record of its item is whole as it is
 	again    *seenAgain        // it comes back for another attempt
 	copied   *Result           // of an item with equal bytes, which is this one's as well
 	weight   int64             // bytes of room that it took while it waited
@@ -65,6 +66,9 @@ func (r *run) admit(p *part) error {
 	if p.copied != nil {
 		record, err := p.copied.copyTo(w)
 		return r.settle(w, record, err)
+	}
+	if p.read {
+		return r.settle(w, &w.record, nil)
 	}
 	if p.finish != nil {
 		p.finish(&w.record)
@@ -120,8 +124,8 @@ func (r *run) take(ctx context.Context, a answer) error {
 	w.record.Usage.OutputTokens += a.output
 	r.tried(p, a)
 	if !p.summary && !p.reply.Detects {
-		if o, ok := w.job.Next(w.options, r.checkpoint, p.reply.Medium, p.history()); ok {
-			err := r.again(ctx, p, o)
+		if o, turn, ok := r.nextAttempt(p); ok {
+			err := r.again(ctx, p, o, turn)
 			if err == nil {
 				return nil
 			}

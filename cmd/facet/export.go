@@ -14,11 +14,12 @@ import (
 
 // exportCommand writes what a run has in another format.
 type exportCommand struct {
-	Dir       string   `arg:"" name:"run" help:"Folder of a run, as --out named it."`
-	Format    []string `required:"" help:"What to write: as of the job that was run." placeholder:"FORMAT"`
-	Out       string   `help:"Folder, or a single file whose ending names its format; - is standard output. Default: the folder of the run." placeholder:"DIR|FILE"`
-	Name      string   `help:"Names of the files, as of facet ocr." placeholder:"TEMPLATE"`
-	Overwrite bool     `help:"Replace files that are there."`
+	Dir         string   `arg:"" name:"run" help:"Folder of a run, as --out named it."`
+	Format      []string `required:"" help:"What to write: as of the job that was run." placeholder:"FORMAT"`
+	Out         string   `help:"Folder, or a single file whose ending names its format; - is standard output. Default: the folder of the run." placeholder:"DIR|FILE"`
+	Name        string   `help:"Names of the files, as of facet ocr." placeholder:"TEMPLATE"`
+	PerDocument bool     `help:"One file for all pages of a document, in txt, md, alto and hocr."`
+	Overwrite   bool     `help:"Replace files that are there."`
 	sandboxFlag
 	documentFlags
 	Quiet bool `help:"Errors only." short:"q"`
@@ -52,7 +53,7 @@ func (c *exportCommand) Run(ctx context.Context, s *streams) error {
 	line := func(text string) { fmt.Fprintln(s.err, "facet: "+sink.PrintableLine(text)) }
 	failed := 0
 	n, err := pipeline.Export(pipeline.ExportOptions{Run: c.Dir, OutputOptions: pipeline.OutputOptions{
-		Path: out, Stdout: s.out, Formats: formats, Name: c.Name, Overwrite: c.Overwrite || out == c.Dir,
+		Path: out, Stdout: s.out, Formats: formats, Name: c.Name, PerDocument: c.PerDocument, Overwrite: c.Overwrite || out == c.Dir,
 		Stills: stills, Documents: documents, Warn: func(text string) { failed++; line(text) },
 		Failed: func(item source.Item, err error) { failed++; line(fmt.Sprintf("%s: %v", item.Path, err)) },
 	}})

@@ -53,6 +53,7 @@ type runFlags struct {
 	Batch       int      `help:"Replies generated at once; the result does not depend on it." default:"8"`
 	Out         string   `help:"Folder for all outputs, or a single file whose ending names its format. A folder is a run that goes on where it was broken off, when the same command is given again. Default: standard output." placeholder:"DIR|FILE"`
 	Name        string   `help:"Names of the files in --out: a template of {dir} {stem} {ext} {name} {page} {page4} {id} {job} {n}. Default: the input's own name, and .p0007 for a page." placeholder:"TEMPLATE"`
+	PerDocument bool     `help:"One file for all pages of a document, in txt, md, alto and hocr. Pages that failed keep their place."`
 	Overwrite   bool     `help:"Replace the results of an earlier run in --out; the files of inputs that only it had stay."`
 	RetryFailed bool     `help:"Do once more what has failed in an earlier run in --out."`
 	Deadline    deadline `help:"Begin nothing new after so long (90m) or after this time (2006-01-02T15:04:05Z); exit status 4 if inputs are pending." placeholder:"TIME"`
@@ -150,7 +151,7 @@ func (c *runFlags) run(ctx context.Context, s *streams, flags *modelFlags, j job
 	j.documents.Sandbox = c.mode()
 	settings := pipeline.Settings{
 		Model: m, Job: j.job, Options: j.options, Stills: stills, Documents: j.documents, Batch: c.Batch,
-		Stop: stop, Separate: j.resident, Progress: meter.show,
+		Stop: stop, Separate: j.resident, Version: version(), Progress: meter.show,
 	}
 	p, err := pipeline.New(settings)
 	if err != nil {
@@ -248,7 +249,7 @@ func (c *runFlags) output(s *streams, p *pipeline.Pipeline, m *model.Model, j jo
 		skipped = l.Skipped()
 	}
 	return pipeline.OpenOutput(pipeline.OutputOptions{
-		Path: c.Out, Stdout: s.out, Formats: formats, Folder: j.folder, Name: c.Name, Overwrite: c.Overwrite, RetryFailed: c.RetryFailed,
+		Path: c.Out, Stdout: s.out, Formats: formats, Folder: j.folder, Name: c.Name, PerDocument: c.PerDocument, Overwrite: c.Overwrite, RetryFailed: c.RetryFailed,
 		ErrorLines: j.resident, Failed: failed, Warn: func(text string) { meter.linef("%s", sink.PrintableLine(text)) },
 		Stills: p.Stills, Documents: j.documents,
 	}, pipeline.RunInfo{

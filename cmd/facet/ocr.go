@@ -13,6 +13,8 @@ type ocrCommand struct {
 	Budget   string `help:"Soft tokens for an image: 70, 140, 280, 560 or 1120; auto takes the smallest that keeps small text readable, unless the checkpoint was trained for one." default:"auto" placeholder:"N"`
 	Boxes    string `help:"line: a box around each line of text; none: plain text. Default: the checkpoint's, else line." placeholder:"KIND"`
 	Blank    string `help:"Pages that are certainly empty: skip, without asking the model; ask about every page. Default: skip, but for a prompt of your own." placeholder:"DO"`
+	Rotate   string `help:"Turn pages by 90, 180 or 270 degrees clockwise before they are read; auto turns those that cannot be read well as they are and keeps what reads best." enum:"auto,0,90,180,270" default:"0"`
+	SkipText bool   `name:"skip-text-layer" help:"Take pages of PDF documents that have text in the file from there, with its boxes, and mark them text_layer."`
 	Language string `help:"Language of the text, as a hint." placeholder:"NAME"`
 	Alpha    string `help:"What becomes of transparency: drop it, or compose over white." enum:"drop,white" default:"drop"`
 	documentFlags
@@ -28,7 +30,10 @@ Exit status: 0 all images were read, 1 the run could not be done, 2 the command 
 }
 
 func (c *ocrCommand) Run(ctx context.Context, s *streams) error {
-	options := job.Options{Boxes: job.Boxes(c.Boxes), Blank: job.Blank(c.Blank), Language: c.Language, DPI: c.DPI}
+	options := job.Options{Boxes: job.Boxes(c.Boxes), Blank: job.Blank(c.Blank), Language: c.Language, DPI: c.DPI, SkipTextLayer: c.SkipText}
+	if c.Rotate != "0" {
+		options.Rotate = job.Rotate(c.Rotate)
+	}
 	documents, err := c.documents()
 	if err != nil {
 		return err

@@ -14,7 +14,6 @@ var Caption = Job{
 	Media:     []Medium{Image, Film},
 	Ask:       askCaption,
 	Own:       ownCaption,
-	Retries:   1,
 	Read:      readCaption,
 	Sum:       askSummary,
 	Summarise: readSummary,

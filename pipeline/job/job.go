@@ -51,9 +51,6 @@ type Job struct {
 	// job is an error, so that none is ignored in silence.
 	Own func(Options) (Options, error)
 
-	// Retries is how often a part whose reply repeats itself is asked about again.
-	Retries int
-
 	// Read fills what the job says of an item in rec, its Finish included, and appends to its
 	// Warnings. The replies are those about the parts of the item, in the order of the parts;
 	// an image is one part, and a page that was not asked about has none. It panics if an
@@ -107,6 +104,15 @@ const (
 	BlankAsk  Blank = "ask"
 )
 
+// Rotate says by how many degrees clockwise a page is turned before it is read, after what its file asks for.
+type Rotate string
+
+// RotateAuto turns a page that cannot be read well as it is, and keeps what reads best. Empty is 0.
+const RotateAuto Rotate = "auto"
+
+// Turns are the values of Rotate besides RotateAuto, and what they stand for.
+var Turns = map[Rotate]int{"": 0, "0": 0, "90": 90, "180": 180, "270": 270}
+
 // Options are what a user may choose for an item, on the command line or in
 // a manifest. A zero field means the default.
 type Options struct {
@@ -118,7 +124,10 @@ type Options struct {
 	MaxTokens   int     `json:"max_tokens,omitempty"`
 	Temperature float64 `json:"temperature,omitempty"`
 	Seed        uint64  `json:"seed,omitempty"`
-	DPI         int     `json:"dpi,omitempty"` // pixels an inch of a document's pages; 0: what the budget can use
+	Rotate      Rotate  `json:"rotate,omitempty"`
+	// SkipTextLayer takes pages of documents that have text in the file itself from there, without the model.
+	SkipTextLayer bool `json:"skip_text_layer,omitempty"`
+	DPI           int  `json:"dpi,omitempty"` // pixels an inch of a document's pages; 0: what the budget can use
 	Listening
 	Watching
 }
@@ -270,6 +279,8 @@ func (o Options) check() error {
 		return fmt.Errorf("budget %d: want one of %v", o.Budget, vision.Budgets)
 	case o.Blank != "" && o.Blank != BlankSkip && o.Blank != BlankAsk:
 		return fmt.Errorf("blank %.40q: want %s or %s", o.Blank, BlankSkip, BlankAsk)
+	case o.Rotate != RotateAuto && Turns[o.Rotate] == 0 && o.Rotate != "" && o.Rotate != "0":
+		return fmt.Errorf("rotate %.40q: want auto, 0, 90, 180 or 270", o.Rotate)
 	case o.MaxTokens < 0:
 		return fmt.Errorf("max_tokens %d is negative", o.MaxTokens)
 	case !(o.Temperature >= 0 && o.Temperature <= 100): // as model.Sampling has it

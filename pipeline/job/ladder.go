@@ -10,6 +10,7 @@ import (
 type Attempt struct {
 	Budget       int     `json:"budget,omitempty"` // soft tokens of an image, as it was seen; 0: there is none
 	Boxes        Boxes   `json:"boxes,omitempty"`
+	Rotated      int     `json:"rotated,omitempty"`
 	Temperature  float64 `json:"temperature"`
 	Seed         uint64  `json:"seed"`
 	MaxTokens    int     `json:"max_tokens"`

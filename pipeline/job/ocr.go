@@ -23,7 +23,7 @@ var OCR = Job{
 
 func ownOCR(o Options) (Options, error) {
 	rest := o
-	rest.Budget, rest.DPI, rest.Boxes, rest.Blank, rest.Language = 0, 0, "", "", ""
+	rest.Budget, rest.DPI, rest.Boxes, rest.Blank, rest.Language, rest.Rotate, rest.SkipTextLayer = 0, 0, "", "", "", "", false
 	return o, rest.strange()
 }
 

@@ -27,13 +27,15 @@ const (
 // order of the fields is part of the format, and no field holds a time, so
 // that the bytes depend on input and settings alone.
 type Record struct {
-	ID        string    `json:"id"` // see ID
+	ID        string    `json:"id"`                  // see ID
+	CustomID  string    `json:"custom_id,omitempty"` // by which the user knows the item
 	Job       string    `json:"job"`
 	Source    Source    `json:"source"`
 	Effective Effective `json:"effective"`
 	Text      string    `json:"text"`
-	Blank     *bool     `json:"blank,omitempty"` // of a page: no text is on it; of a recording: nobody speaks
-	Blocks    []Block   `json:"blocks,omitzero"` // of a page, never null
+	Blank     *bool     `json:"blank,omitempty"`      // of a page: no text is on it; of a recording: nobody speaks
+	Blocks    []Block   `json:"blocks,omitzero"`      // of a page, never null
+	TextLayer bool      `json:"text_layer,omitempty"` // of a page of a document: the file itself says what is on it
 	// InkOutside is the share of what is on a page that is in no box, 0 to 1; nil where there are no boxes to tell by.
 	InkOutside *float64 `json:"ink_outside,omitempty"`
 	// BoxesWithoutInk counts the blocks whose boxes are over blank paper, as those of text that the model made up.
@@ -92,6 +94,7 @@ type Seen struct {
 	SizeSeen     [2]int `json:"size_seen"`              // width, height in pixels, as the tower saw it; 0 of a page that was not asked about
 	SizeOriginal [2]int `json:"size_original"`          // width, height in pixels, upright
 	Downscaled   bool   `json:"downscaled"`
+	Rotated      int    `json:"rotated,omitempty"` // degrees clockwise by which it was turned, for this job, once it was upright; sizes and boxes are those of the turned one
 }
 
 // Sheet is how a page of a document became an image, whose pixels boxes are in.
@@ -198,10 +201,11 @@ func (r *Record) Line() ([]byte, error) { return line(r) }
 
 // Entry is one line of a manifest: an input and what to do with it.
 type Entry struct {
-	ID   string `json:"id,omitempty"`
-	Path string `json:"path"`
-	Page int    `json:"page,omitempty"`
-	Job  string `json:"job,omitempty"`
+	ID       string `json:"id,omitempty"`
+	CustomID string `json:"custom_id,omitempty"`
+	Path     string `json:"path"`
+	Page     int    `json:"page,omitempty"`
+	Job      string `json:"job,omitempty"`
 	Options
 }
 

@@ -16,7 +16,6 @@ var Transcribe = Job{
 	Media:     []Medium{Sound, Film},
 	Ask:       askTranscribe,
 	Own:       ownTranscribe,
-	Retries:   1,
 	Read:      readTranscript,
 }
 
