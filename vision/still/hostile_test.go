@@ -16,6 +16,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -322,18 +323,27 @@ func TestBombs(t *testing.T) {
 		if name == "much" && !bounded {
 			continue
 		}
+		path := write(t, c.data)
+		before := allocated()
 		begin := time.Now()
-		_, err := first(t, p, write(t, c.data))
+		_, err := first(t, p, path)
 		if c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("%s, %d bytes: %v, want %s", name, len(c.data), err, c.want)
 		}
-		if d := time.Since(begin); d > 30*time.Second {
-			t.Errorf("%s: took %v", name, d)
+		if d, n := time.Since(begin), allocated()-before; d > 30*time.Second || n > 8<<20 {
+			t.Errorf("%s: took %v, and %d bytes of this process", name, d, n)
 		}
 		if _, err := first(t, p, fixtures.Path("golden/decode/grey16.png")); err != nil {
 			t.Errorf("after %s: %v", name, err)
 		}
 	}
+}
+
+// allocated returns how many bytes this process has allocated, all in all.
+func allocated() uint64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.TotalAlloc
 }
 
 func deflated(n int) []byte {

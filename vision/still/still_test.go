@@ -132,6 +132,10 @@ func TestRefused(t *testing.T) {
 			t.Errorf("%s: %v, want %s", c.path, err, c.want)
 		}
 	}
+	// This one says that it is empty, and is not.
+	if _, err := p.Open(t.Context(), "/proc/self/maps"); err == nil || err.Error() != "larger than the limit of 100 bytes" {
+		t.Errorf("got %v", err)
+	}
 	if _, err := first(t, p, write(t, make([]byte, 100))); err == nil || err.Error() != "vision: not an image" {
 		t.Errorf("got %v", err)
 	}
