@@ -343,6 +343,36 @@ func TestPDFiumIsForTheDecoderOnly(t *testing.T) {
 	}
 }
 
+// decodesImages are the packages that may decode images in their own process.
+var decodesImages = map[string]string{
+	"vision/foreign": "runs in the decoder",
+	"internal/check": "the reference's own pictures",
+}
+
+// What comes from outside is decoded by package vision/still, in a process that is shut in.
+func TestImagesAreDecodedInChildren(t *testing.T) {
+	set, files := parseTree(t)
+	for _, f := range files {
+		name, ok := f.imports[module+"/vision"]
+		if imported := module + "/vision/still/decoder"; f.imports[imported] != "" && f.dir != "cmd/facet" && !f.isTest() {
+			t.Errorf("%s imports %s", f.path, imported)
+		}
+		if !ok || f.isTest() || f.isTool() || decodesImages[f.dir] != "" {
+			continue
+		}
+		ast.Inspect(f.ast, func(n ast.Node) bool {
+			s, ok := n.(*ast.SelectorExpr)
+			if !ok || s.Sel.Name != "Decode" && s.Sel.Name != "Open" && s.Sel.Name != "Peek" {
+				return true
+			}
+			if x, ok := s.X.(*ast.Ident); ok && x.Name == name {
+				t.Errorf("%s: %s.%s decodes in this process (arch_test.go: decodesImages)", set.Position(s.Pos()), x.Name, s.Sel.Name)
+			}
+			return true
+		})
+	}
+}
+
 // Every module that is linked into the programs is named in NOTICE.
 func TestNoticeNamesEveryModule(t *testing.T) {
 	goTool, err := exec.LookPath("go")
