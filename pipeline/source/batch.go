@@ -23,7 +23,7 @@ func parseRequest(keys map[string]json.RawMessage) (p parsed, err error) {
 		raw := keys[key]
 		switch key {
 		case "custom_id":
-			err = value(raw, &p.customID)
+			err = value(raw, &p.CustomID)
 		case "method":
 			err = only(raw, "POST")
 		case "url":

@@ -28,8 +28,7 @@ const maxEntry = 1 << 20
 // parsed is what an entry of a manifest says.
 type parsed struct {
 	job.Entry
-	customID string
-	data     string // a data URL (RFC 2397) in place of a path
+	data string // a data URL (RFC 2397) in place of a path
 }
 
 // manifest lists the entries of one. Paths are relative to the working directory.
@@ -43,7 +42,7 @@ func (s *Sources) manifest(path string) error {
 	add := func(line int, offset int64, p parsed) {
 		entries++
 		s.entry(&entry{
-			id: p.ID, customID: p.customID, page: p.Page, job: p.Job, options: s.shared(p.Options), manifest: path, line: line,
+			id: p.ID, customID: p.CustomID, page: p.Page, job: p.Job, options: s.shared(p.Options), manifest: path, line: line,
 		}, offset, p)
 	}
 	if isLines(path) {

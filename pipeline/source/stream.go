@@ -77,7 +77,7 @@ func streamed(l rawLine, name string) (Item, error) {
 	if write != nil {
 		item.File, item.member = "", &member{write: write}
 	}
-	item.ID, item.CustomID, item.Page, item.Job = p.ID, p.customID, p.Page, p.Job
+	item.ID, item.CustomID, item.Page, item.Job = p.ID, p.CustomID, p.Page, p.Job
 	if p.Options != (job.Options{}) {
 		item.Options = &p.Options
 	}
