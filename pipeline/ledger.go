@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"facet/internal/child"
 	"facet/pipeline/job"
 	"facet/pipeline/journal"
 	"facet/pipeline/source"
@@ -389,7 +390,7 @@ const syncEvery = time.Minute
 
 // errorRecord is the line of a failed item in errors.jsonl.
 func (r Result) errorRecord() *job.ErrorRecord {
-	e := &job.ErrorRecord{Error: r.Err.Error()}
+	e := &job.ErrorRecord{Error: r.Err.Error(), TimedOut: child.ByTime(r.Err.Error())}
 	e.Entry = job.Entry{ID: r.Item.ID, CustomID: r.Item.CustomID, Path: r.Item.Path, Page: r.Item.Page, Job: cmp.Or(r.Job, r.Item.Job), Options: r.Options}
 	return e
 }

@@ -91,6 +91,9 @@ func TestOutputFolder(t *testing.T) {
 	if want := []string{"scans/a.png", "scans/a.jpg", "/abs/../c.png"}; !slices.Equal(records, want) {
 		t.Errorf("records of %v, want %v", records, want)
 	}
+	if !bad("a", "the decoder hung: not a word in 2m0s").errorRecord().TimedOut || bad("a", "broken").errorRecord().TimedOut {
+		t.Error("what time ended is not told from what is broken")
+	}
 	line := read(t, filepath.Join(dir, "errors.jsonl"))
 	if want := `{"path":"scans/b.png","job":"ocr","budget":70,"error":"broken"}` + "\n"; line != want {
 		t.Errorf("got %s, want %s", line, want)

@@ -63,6 +63,14 @@ func (d *Died) Error() string { return d.Text }
 // a test may, would start itself without end.
 const marker = "FACET_DECODER"
 
+// Hung begins the text of an error that says that a decoder did not answer in time.
+const Hung = "the decoder hung"
+
+const usedUp = "used up its CPU time"
+
+// ByTime reports whether the text of an error says that time ended a decoder: another machine may read the same file.
+func ByTime(text string) bool { return strings.Contains(text, Hung) || strings.Contains(text, usedUp) }
+
 // Start starts a decoder.
 func Start(c Config) (*Process, error) {
 	if os.Getenv(marker) != "" {
@@ -119,7 +127,7 @@ func (c patient) Write(b []byte) (int, error) {
 
 func (c patient) hung(err error, how string) error {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		err = &Died{Text: fmt.Sprintf("the decoder hung: %s in %v", how, c.p.limit.Stall), Status: -1}
+		err = &Died{Text: fmt.Sprintf(Hung+": %s in %v", how, c.p.limit.Stall), Status: -1}
 		c.p.Kill(err)
 	}
 	return err
@@ -224,7 +232,7 @@ func (p *Process) death() *Died {
 	first, _, _ := strings.Cut(text, "\n")
 	switch name := signals.FindString(text); {
 	case d.Status == ExitCPU:
-		d.Text = "the decoder used up its CPU time"
+		d.Text = "the decoder " + usedUp
 	case memoryLacks.MatchString(text), starved.MatchString(text):
 		d.Text = fmt.Sprintf("the decoder needed more than its %d MiB of memory", p.limit.Memory>>20)
 	case status.Signaled() && status.Signal() == syscall.SIGKILL:

@@ -213,7 +213,8 @@ type Entry struct {
 // ParseEntry reads it, so the file can be fed back as a manifest.
 type ErrorRecord struct {
 	Entry
-	Error string `json:"error"`
+	Error    string `json:"error"`
+	TimedOut bool   `json:"timed_out,omitempty"` // time ended it, and not what it holds: another machine may read it
 }
 
 // Line returns the error record as one line of errors.jsonl, newline included.

@@ -336,7 +336,7 @@ func (i pageInfo) check(most vision.Limits) error {
 func (d *decoder) ask(ctx context.Context, q request, body func(*child.Writer) error, each func(child.Kind, []byte) error) error {
 	// The whole answer counts, not each message of it; what the file's disk takes does not.
 	hung := time.AfterFunc(time.Hour, func() {
-		d.Kill(&child.Died{Text: fmt.Sprintf("the decoder hung: no answer in %v", d.stall), Status: -1})
+		d.Kill(&child.Died{Text: fmt.Sprintf(child.Hung+": no answer in %v", d.stall), Status: -1})
 	})
 	hung.Stop()
 	defer hung.Stop()
