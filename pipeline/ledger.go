@@ -131,16 +131,19 @@ type outcome struct {
 // ledger knows what became of items, in this run and in those before it. What it is told is in the journal before
 // anybody else hears of it. Safe for concurrent use.
 type ledger struct {
+	// journal is nil in a run that never ends, which remembers nothing: what comes out of its turn is held in memory.
 	journal *journal.Journal
 
 	mu        sync.Mutex
+	held      map[int64]journal.Entry
+	next      int64
 	items     map[keyHash]outcome
 	documents map[keyHash]opened // by path
 	twins     map[twinKey]journal.Place
 }
 
 func newLedger() *ledger {
-	return &ledger{items: map[keyHash]outcome{}, documents: map[keyHash]opened{}, twins: map[twinKey]journal.Place{}}
+	return &ledger{held: map[int64]journal.Entry{}, items: map[keyHash]outcome{}, documents: map[keyHash]opened{}, twins: map[twinKey]journal.Place{}}
 }
 
 // replay takes in an entry of the journal.
@@ -248,17 +251,17 @@ func (l *ledger) twin(k twinKey) (journal.Place, bool) {
 }
 
 // absent lists what earlier runs recorded and this one's inputs do not have, in the order of the journal.
-func (l *ledger) absent() []journal.Place {
+func (l *ledger) absent() []outcome {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var places []journal.Place
+	var absent []outcome
 	for _, o := range l.items {
 		if !o.seen {
-			places = append(places, o.place)
+			absent = append(absent, o)
 		}
 	}
-	slices.SortFunc(places, func(a, b journal.Place) int { return cmp.Compare(a.Offset, b.Offset) })
-	return places
+	slices.SortFunc(absent, func(a, b outcome) int { return cmp.Compare(a.place.Offset, b.place.Offset) })
+	return absent
 }
 
 // put appends entries about the outcomes of items, and returns their places.
@@ -270,6 +273,9 @@ func (l *ledger) put(results []Result) ([]journal.Place, error) {
 			return nil, err
 		}
 		entries[i] = e
+	}
+	if l.journal == nil {
+		return l.hold(entries), nil
 	}
 	places, err := l.journal.Append(entries...)
 	if err != nil {
@@ -287,8 +293,36 @@ func (l *ledger) put(results []Result) ([]journal.Place, error) {
 	return places, nil
 }
 
+// hold keeps entries in memory until they are asked for.
+func (l *ledger) hold(entries []journal.Entry) []journal.Place {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	places := make([]journal.Place, len(entries))
+	for i, e := range entries {
+		places[i] = journal.Place{Offset: l.next}
+		l.held[l.next] = e
+		l.next++
+	}
+	return places
+}
+
+// entry returns an entry, of those that are held once.
+func (l *ledger) entry(at journal.Place) (journal.Entry, error) {
+	if l.journal != nil {
+		return l.journal.Entry(at)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e := l.held[at.Offset]
+	delete(l.held, at.Offset)
+	return e, nil
+}
+
 // open appends that a document was opened.
 func (l *ledger) open(path string, d opened) error {
+	if l.journal == nil {
+		return nil
+	}
 	body, err := json.Marshal(d)
 	if err != nil {
 		return err
@@ -348,7 +382,7 @@ func marshal(v any) ([]byte, error) {
 
 // line is what records.jsonl or errors.jsonl has of an item, newline included.
 func (l *ledger) line(at journal.Place) (line []byte, key string, isRecord bool, err error) {
-	e, err := l.journal.Entry(at)
+	e, err := l.entry(at)
 	if err != nil {
 		return nil, "", false, err
 	}

@@ -142,7 +142,9 @@ func OpenOutput(options OutputOptions, info RunInfo, print Fingerprint) (o *Outp
 	if err := o.openStream(); err != nil {
 		return nil, err
 	}
-	if o.ledger, o.close, err = spool(); err != nil {
+	if o.ErrorLines {
+		o.ledger = newLedger()
+	} else if o.ledger, o.close, err = spool(); err != nil {
 		return nil, fmt.Errorf("no place to keep results that wait for their turn: %w", err)
 	}
 	o.start()
@@ -366,15 +368,40 @@ func (o *Output) write() {
 		}
 	}
 	if o.folder != nil && o.failure() == nil {
-		for _, at := range o.ledger.absent() {
-			o.info.Absent++
-			if err := o.emit(at, -1); err != nil {
-				o.fail(o.full(err))
-				return
-			}
+		if err := o.emitAbsent(o.order.whole()); err != nil {
+			o.fail(o.full(err))
+			return
 		}
 	}
 	o.fail(o.flush())
+}
+
+// emitAbsent writes what earlier runs recorded of items that did not come up: behind the others, since nothing that was
+// done is lost. If the run is whole they are not among its inputs any more, and what failed of them is nobody's affair;
+// else they may be, and count.
+func (o *Output) emitAbsent(whole bool) error {
+	for _, before := range o.ledger.absent() {
+		o.mu.Lock()
+		switch {
+		case whole && !before.failed:
+			o.info.Absent++
+		case whole:
+		case before.failed:
+			o.info.Before++
+			o.info.Failed++
+		default:
+			o.info.Before++
+			o.info.Done++
+		}
+		o.mu.Unlock()
+		if whole && before.failed {
+			continue
+		}
+		if err := o.emit(before.place, -1); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // flush hands on what is buffered.
@@ -387,7 +414,7 @@ func (o *Output) flush() error {
 
 // emit writes what the journal says of an item that came index-th, or in an earlier run if index is negative.
 func (o *Output) emit(at journal.Place, index int) error {
-	e, err := o.ledger.journal.Entry(at)
+	e, err := o.ledger.entry(at)
 	if err != nil {
 		return err
 	}
