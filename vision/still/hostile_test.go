@@ -190,8 +190,8 @@ func TestReplaced(t *testing.T) {
 	}
 	// What has a fresh one is not tried twice.
 	begin := time.Now()
-	impatient := open(t, still.Options{Children: 1, Stall: time.Second})
-	if _, err := first(t, impatient, evil(t, "hang", "")); !errors.As(err, new(still.DecoderError)) || time.Since(begin) > 1900*time.Millisecond {
+	impatient := open(t, still.Options{Children: 1, Stall: 3 * time.Second})
+	if _, err := first(t, impatient, evil(t, "hang", "")); !errors.As(err, new(still.DecoderError)) || time.Since(begin) > 5900*time.Millisecond {
 		t.Errorf("%v after %v", err, time.Since(begin))
 	}
 }

@@ -185,7 +185,8 @@ func (p *Pool) start(ctx context.Context) (*decoder, hello, error) {
 		"--cpu="+p.o.CPU.String(),
 		"--sandbox="+string(p.o.Sandbox),
 	)
-	process, err := child.Start(child.Config{Path: self, Args: args, Memory: p.o.Memory, Stall: p.o.Stall, Most: most})
+	// A busy machine starts programs slowly; what an answer may take is bounded by ask.
+	process, err := child.Start(child.Config{Path: self, Args: args, Memory: p.o.Memory, Stall: max(p.o.Stall, defaultStall), Most: most})
 	if err != nil {
 		return nil, h, unavailableErrorf("the decoder does not start: %v", err)
 	}
