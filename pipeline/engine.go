@@ -20,6 +20,7 @@ type question struct {
 	images    []*vision.Patches
 	sound     []*audio.Features
 	film      []film
+	shared    *shared // of several questions about one image
 
 	maxTokens   int
 	temperature float64
@@ -30,6 +31,9 @@ type question struct {
 	// they are let go of and a question that is asked again costs no more towers.
 	asked *model.Prompt
 }
+
+// shared is what the image of several questions was encoded to, once the first of them was asked.
+type shared struct{ image []*model.SoftTokens }
 
 // bytes is what the media of a question take in memory.
 func (q *question) bytes() (n int64) {
@@ -110,11 +114,19 @@ func (e *modelEngine) prompt(q *question) (p *model.Prompt, soft int, err error)
 	var media model.Media
 	var parts []chat.Part
 	if len(q.images) > 0 {
-		if media.Images, err = e.model.EncodeImages(q.images); err != nil {
+		known := q.shared != nil && q.shared.image != nil
+		if known {
+			media.Images = q.shared.image
+		} else if media.Images, err = e.model.EncodeImages(q.images); err != nil {
 			return nil, 0, err
 		}
+		if q.shared != nil {
+			q.shared.image = media.Images
+		}
 		for _, s := range media.Images {
-			soft += s.Rows
+			if !known {
+				soft += s.Rows
+			}
 			parts = append(parts, chat.Part{Kind: chat.PartImage})
 		}
 	}

@@ -48,6 +48,8 @@ func Formats(jobName string) []Format {
 		return []Format{JSONL, Text, SRT, VTT, VerboseJSON, TSV}
 	case job.Caption.Name:
 		return []Format{JSONL, Text, VTT, Markdown, Sidecar}
+	case job.Locate.Name:
+		return []Format{JSONL, Text, Overlay}
 	case "":
 		return []Format{JSONL, Text}
 	}
@@ -94,6 +96,9 @@ func byName(path string) (Format, bool) {
 func (f Format) write(w io.Writer, rec *job.Record, img *vision.Image, facet string) error {
 	switch f {
 	case Text, Sidecar:
+		if rec.Job == job.Locate.Name {
+			return sink.WriteElements(w, rec)
+		}
 		return sink.WriteText(w, rec)
 	case SRT:
 		return sink.WriteSRT(w, rec)

@@ -25,6 +25,7 @@ func over(o, d job.Options) job.Options {
 		Rotate:        cmp.Or(o.Rotate, d.Rotate),
 		SkipTextLayer: o.SkipTextLayer || d.SkipTextLayer,
 		DPI:           cmp.Or(o.DPI, d.DPI),
+		Find:          cmp.Or(o.Find, d.Find),
 		Listening: job.Listening{
 			Translate: cmp.Or(o.Translate, d.Translate),
 			Context:   cmp.Or(o.Context, d.Context),

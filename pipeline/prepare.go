@@ -187,7 +187,7 @@ func (r *run) look(ctx context.Context, w *work, item source.Item, send sender) 
 	return r.see(w, img, w.plan.Budget, send)
 }
 
-// see sends an image as the one part of its item, within a budget, or 0 for the one that its size asks for.
+// see sends an image as a part of its item for each question about it, within a budget, or 0 for the one that its size asks for.
 func (r *run) see(w *work, img *vision.Image, budget int, send sender) error {
 	if budget == 0 {
 		budget = r.specs.vision.AutoBudget(img.Width, img.Height, leastBudget, mostBudget, sharpness)
@@ -213,9 +213,19 @@ func (r *run) see(w *work, img *vision.Image, budget int, send sender) error {
 	}
 	w.record.Effective.Seen = seenAs(budget, seen, img)
 	w.record.Effective.Seen.Rotated = turn
-	q := r.questionOf(w, w.plan.Prompt)
-	q.images = []*vision.Patches{patches}
-	send(&part{question: q, last: true, reply: job.Reply{Medium: job.Image, Boxes: w.plan.Boxes, Width: img.Width, Height: img.Height, Ink: ink}})
+	asks, same := w.plan.Questions(), new(shared)
+	for i, ask := range asks {
+		q := r.questionOf(w, ask.Text)
+		q.images = []*vision.Patches{patches}
+		if len(asks) > 1 {
+			q.shared = same
+		}
+		if !send(&part{question: q, last: i == len(asks)-1, reply: job.Reply{
+			Medium: job.Image, Boxes: w.plan.Boxes, Find: ask.Find, Width: img.Width, Height: img.Height, Ink: ink,
+		}}) {
+			return nil
+		}
+	}
 	return nil
 }
 

@@ -70,7 +70,7 @@ func (p *part) keep() error {
 		history[best].Kept = true
 		p.reply.Tries = history
 	}
-	if p.reply.Medium == job.Image {
+	if p.reply.Medium == job.Image && len(p.plan.Questions()) == 1 { // of several, tries tells
 		e := &p.record.Effective
 		e.Seen, e.Sheet, e.PromptSHA256, e.Temperature, e.Seed = kept.seen, kept.sheet, kept.prompt, kept.Temperature, kept.Seed
 	}
@@ -119,7 +119,7 @@ func (r *run) again(ctx context.Context, p *part, o job.Options, turn int) error
 func (r *run) lookAgain(ctx context.Context, p *part, plan job.Plan, budget, turn int) error {
 	w := p.work
 	again := *p.question
-	again.asked, again.text = nil, plan.Prompt
+	again.asked, again.text = nil, plan.Question(p.reply.Find)
 	p.question, p.reply.Boxes = &again, plan.Boxes
 	w.record.Effective.PromptSHA256 = plan.PromptSHA256()
 	p.open++

@@ -47,6 +47,7 @@ type cli struct {
 	OCR        ocrCommand        `cmd:"" name:"ocr" help:"Read the text of images, with its places."`
 	Transcribe transcribeCommand `cmd:"" help:"Write down what is said in recordings, with times."`
 	Caption    captionCommand    `cmd:"" help:"Describe images and videos, scene by scene."`
+	Locate     locateCommand     `cmd:"" help:"Say where elements of interfaces are: boxes and the points to click."`
 	RunAll     runCommand        `cmd:"" name:"run" help:"Do what a manifest says, each line its own job; or answer lines as they come."`
 	Status     statusCommand     `cmd:"" help:"Show how far a run is."`
 	Export     exportCommand     `cmd:"" help:"Write what a run has done in another format."`

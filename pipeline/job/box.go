@@ -79,3 +79,28 @@ func (b Box2D) upright() (Box2D, bool) {
 	u := Box2D{min(b[0], b[2]), min(b[1], b[3]), max(b[0], b[2]), max(b[1], b[3])}
 	return u, u == b
 }
+
+// box reads a box that a model wrote, with its corners in order. It is the zero Box2D if it cannot be used; notes say why, or
+// what is odd about it. form tells whether it is four finite numbers.
+func (v *value) box() (box Box2D, notes []string, form bool) {
+	if v == nil {
+		return Box2D{}, []string{"no box"}, false
+	}
+	said, ok := fourNumbers(v)
+	if !ok {
+		return Box2D{}, []string{"box is not four finite numbers: left out"}, false
+	}
+	box, upright := said.upright()
+	if !upright {
+		notes = append(notes, fmt.Sprintf("box %v had its corners swapped", said))
+	}
+	switch {
+	case box[0] == box[2] || box[1] == box[3]:
+		return Box2D{}, append(notes, fmt.Sprintf("box %v has no area: left out", said)), true
+	case !box.touches():
+		return Box2D{}, append(notes, fmt.Sprintf("box %v is outside the image: left out", said)), true
+	case !box.inside():
+		notes = append(notes, fmt.Sprintf("box %v reaches past the image: its pixels are cut to it", said))
+	}
+	return box, notes, true
+}

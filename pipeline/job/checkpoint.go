@@ -19,7 +19,10 @@ type Checkpoint struct {
 
 // Setting is what a checkpoint says about one job. A zero field says nothing.
 type Setting struct {
-	Prompt string `json:"prompt,omitempty"` // the only question it knows for this job
+	// Prompt is the only question it knows for this job. In that of locate {find} is the place of what is to be found, and
+	// List is the question about all elements.
+	Prompt string `json:"prompt,omitempty"`
+	List   string `json:"list,omitempty"`
 	Budget int    `json:"budget,omitempty"` // soft tokens an image, where the user sets none
 	// Budgets are those it was trained with, ascending; without them it is Budget alone or, where that is 0 too, all.
 	Budgets []int   `json:"budgets,omitempty"`
@@ -77,6 +80,9 @@ func ParseCheckpoint(data []byte) (Checkpoint, error) {
 func (s Setting) check(j Job) error {
 	if len(s.Prompt) > maxPrompt {
 		return fmt.Errorf("prompt of %d bytes: at most %d", len(s.Prompt), maxPrompt)
+	}
+	if err := s.checkFind(j); err != nil {
+		return err
 	}
 	if !knownBudget(s.Budget) {
 		return fmt.Errorf("budget %d: want one of %v", s.Budget, vision.Budgets)

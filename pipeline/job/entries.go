@@ -9,6 +9,7 @@ import (
 // entry is one object of a reply's list: a line and its box.
 type entry struct {
 	text, box *value // nil where there is none
+	role      *value // of an element of an interface
 }
 
 // hasText tells whether there is text to keep. A number may be printed as
@@ -90,6 +91,7 @@ func (f *entries) collect(v *value) bool {
 			e.text = t
 		}
 		e.box, _ = v.field(isBoxKey)
+		e.role, _ = v.field(isRoleKey)
 		if e.box != nil || e.text != nil && e.text.kind == text {
 			if v.closed || e.closed() {
 				f.entries = append(f.entries, e)
@@ -108,6 +110,7 @@ func (f *entries) collect(v *value) bool {
 }
 
 func isTextKey(k string) bool  { return strings.EqualFold(k, "text") }
+func isRoleKey(k string) bool  { return strings.EqualFold(k, "role") }
 func isLabelKey(k string) bool { return strings.EqualFold(k, "label") }
 
 // isBoxKey takes spellings of box_2d only. Keys such as bbox are other

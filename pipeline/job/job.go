@@ -47,6 +47,10 @@ type Job struct {
 	// checkpoint. Options.Prompt is not its business, see Plan.
 	Ask func(Options, Medium) string
 
+	// Asks, if not nil, is in place of Ask where there may be several questions about one image, each asked by itself. It
+	// knows what to do with Options.Prompt and with what the checkpoint says.
+	Asks func(Options, Setting) ([]Ask, error)
+
 	// Own returns the options that are about the question. An option that means nothing to the
 	// job is an error, so that none is ignored in silence.
 	Own func(Options) (Options, error)
@@ -74,7 +78,7 @@ const (
 )
 
 // All lists the jobs.
-var All = []Job{OCR, Transcribe, Caption}
+var All = []Job{OCR, Transcribe, Caption, Locate}
 
 // ByName finds a job in All.
 func ByName(name string) (Job, bool) {
@@ -126,8 +130,9 @@ type Options struct {
 	Seed        uint64  `json:"seed,omitempty"`
 	Rotate      Rotate  `json:"rotate,omitempty"`
 	// SkipTextLayer takes pages of documents that have text in the file itself from there, without the model.
-	SkipTextLayer bool `json:"skip_text_layer,omitempty"`
-	DPI           int  `json:"dpi,omitempty"` // pixels an inch of a document's pages; 0: what the budget can use
+	SkipTextLayer bool  `json:"skip_text_layer,omitempty"`
+	DPI           int   `json:"dpi,omitempty"`  // pixels an inch of a document's pages; 0: what the budget can use
+	Find          Finds `json:"find,omitempty"` // what to locate; all elements if nothing is named
 	Listening
 	Watching
 }
@@ -181,6 +186,33 @@ type Plan struct {
 	Budget    int // 0: by image size
 	MaxTokens int
 	SkipBlank bool // a page that is certainly empty is not asked about
+
+	// Asks are the questions of a job that may have several about one image; Prompt is then all of them, a line each.
+	Asks []Ask
+}
+
+// Ask is a question about an image.
+type Ask struct {
+	Find string // what it asks for; "" for anything
+	Text string
+}
+
+// Questions are all that is asked about a part.
+func (p Plan) Questions() []Ask {
+	if len(p.Asks) == 0 {
+		return []Ask{{Text: p.Prompt}}
+	}
+	return p.Asks
+}
+
+// Question is the text of the one that asks for find.
+func (p Plan) Question(find string) string {
+	for _, a := range p.Asks {
+		if a.Find == find {
+			return a.Text
+		}
+	}
+	return p.Prompt
 }
 
 // Plan fills in what o leaves open. The user's word goes before the
@@ -212,6 +244,17 @@ func (j Job) Plan(o Options, c Checkpoint, m Medium) (Plan, error) {
 	o, err := j.Own(o)
 	if err != nil {
 		return Plan{}, fmt.Errorf("%s: %w", j.Name, err)
+	}
+	if j.Asks != nil {
+		if p.Asks, err = j.Asks(o, s); err != nil {
+			return Plan{}, fmt.Errorf("%s: %w", j.Name, err)
+		}
+		lines := make([]string, len(p.Asks))
+		for i, a := range p.Asks {
+			lines[i] = a.Text
+		}
+		p.Prompt = strings.Join(lines, "\n")
+		return p, nil
 	}
 	worded := o.worded()
 	switch {
@@ -295,6 +338,9 @@ func (o Options) check() error {
 	if o.Detect && o.Language != "" {
 		return fmt.Errorf("language %q is given: there is none to detect", o.Language)
 	}
+	if err := o.Find.check(); err != nil {
+		return err
+	}
 	if err := o.Listening.check(); err != nil {
 		return err
 	}
@@ -370,6 +416,7 @@ type Reply struct {
 	Finish        Finish      // why generation ended: FinishStop, FinishLength or FinishLoop
 	Loop          Loop        // where it loops, if Finish is FinishLoop
 	Boxes         Boxes       // what was asked for, from Plan
+	Find          string      // what is to be located, from Ask
 	Width, Height int         // of an image: the original upright one, in pixels
 	Ink           *vision.Ink // of an image: what is on it; nil if that was not looked at
 

@@ -122,9 +122,10 @@ func (l *climb) longer(o *Options) bool {
 	return l.last.OutputTokens >= l.last.MaxTokens
 }
 
-// finer takes the next larger budget that the checkpoint was trained with.
+// finer takes the next larger budget that the checkpoint was trained with. Several questions about one image are about the same
+// view of it, which the record tells.
 func (l *climb) finer(o *Options) bool {
-	if l.medium != Image || l.user.Budget != 0 || l.last.Budget == 0 {
+	if l.medium != Image || l.user.Find.several() || l.user.Budget != 0 || l.last.Budget == 0 {
 		return false
 	}
 	for _, b := range l.checkpoint.Jobs[l.job.Name].budgets() {

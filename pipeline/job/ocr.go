@@ -187,28 +187,16 @@ func around(b Box) image.Rectangle {
 // box checks the box of line n and converts it. A box that cannot be used is
 // the zero Box2D and Box, with a warning; it is never moved into the image.
 func (o *ocrReader) box(v *value, n int) (Box2D, Box) {
-	if v == nil {
-		o.fault("line %d: no box", n)
-		return Box2D{}, Box{}
+	box, notes, form := v.box()
+	for _, note := range notes {
+		if !form {
+			o.fault("line %d: %s", n, note)
+		} else {
+			o.warn("line %d: %s", n, note)
+		}
 	}
-	said, ok := fourNumbers(v)
-	if !ok {
-		o.fault("line %d: box is not four finite numbers: left out", n)
+	if box == (Box2D{}) {
 		return Box2D{}, Box{}
-	}
-	box, upright := said.upright()
-	if !upright {
-		o.warn("line %d: box %v had its corners swapped", n, said)
-	}
-	switch {
-	case box[0] == box[2] || box[1] == box[3]:
-		o.warn("line %d: box %v has no area: left out", n, said)
-		return Box2D{}, Box{}
-	case !box.touches():
-		o.warn("line %d: box %v is outside the image: left out", n, said)
-		return Box2D{}, Box{}
-	case !box.inside():
-		o.warn("line %d: box %v reaches past the image: its pixels are cut to it", n, said)
 	}
 	return box, box.Pixels(o.reply.Width, o.reply.Height)
 }

@@ -40,6 +40,7 @@ type Record struct {
 	InkOutside *float64 `json:"ink_outside,omitempty"`
 	// BoxesWithoutInk counts the blocks whose boxes are over blank paper, as those of text that the model made up.
 	BoxesWithoutInk int       `json:"boxes_without_ink,omitempty"`
+	Elements        []Element `json:"elements,omitzero"`  // that were located, never null
 	Language        string    `json:"language,omitempty"` // of a recording, as the user or the model names it
 	Segments        []Segment `json:"segments,omitzero"`  // of a recording, never null
 	Scenes          []Scene   `json:"scenes,omitzero"`    // of a film, never null
@@ -70,9 +71,10 @@ type Effective struct {
 	*Heard             // of sound
 	*Watched           // of a film
 
-	PromptSHA256 string  `json:"prompt_sha256"`
-	Temperature  float64 `json:"temperature"`
-	Seed         uint64  `json:"seed"`
+	Find         []string `json:"find,omitempty"` // what was to be located; without it all elements were asked for
+	PromptSHA256 string   `json:"prompt_sha256"`
+	Temperature  float64  `json:"temperature"`
+	Seed         uint64   `json:"seed"`
 }
 
 // Spend counts the soft tokens that a part took.
@@ -130,6 +132,17 @@ type Block struct {
 	Box2D      Box2D   `json:"box_2d,omitzero"`
 	Confidence float64 `json:"confidence,omitzero"` // 0.0001–1; 0 is unknown
 	NoInk      bool    `json:"no_ink,omitempty"`    // nothing is printed in the box or close to it
+}
+
+// Element is a part of an interface, and where it is. Its place could be used, or it would be left out.
+type Element struct {
+	Label      string  `json:"label"`               // as the model reads it
+	Role       string  `json:"role,omitempty"`      // as "button", where it was asked for
+	Find       string  `json:"find,omitempty"`      // of Effective.Find, the one that it is the answer to
+	Box        Box     `json:"box"`                 // pixels
+	Box2D      Box2D   `json:"box_2d"`              //
+	Point      [2]int  `json:"point"`               // x, y of the pixel in the middle of Box: where to click
+	Confidence float64 `json:"confidence,omitzero"` // of the label, 0.0001–1; 0 is unknown
 }
 
 // Segment is a stretch of a recording and what is said in it. Times are seconds on the

@@ -22,12 +22,12 @@ import (
 	"facet/pipeline/job"
 )
 
-// WriteOverlay writes Overlay as a PNG whose texts say where it comes from: Software, which is facet in the version
+// WriteOverlay writes the blocks of a record as Overlay draws them, and its elements with their names and points, as a PNG whose texts say where it comes from: Software, which is facet in the version
 // that the record names, or else this one; Source, the path of the page; and Comment, the settings.
 func WriteOverlay(w io.Writer, page image.Image, rec *job.Record, facet string) error {
 	// Pictures are written once and looked at once: time counts more than size.
 	var b bytes.Buffer
-	if err := (&png.Encoder{CompressionLevel: png.BestSpeed}).Encode(&b, Overlay(page, rec.Blocks)); err != nil {
+	if err := (&png.Encoder{CompressionLevel: png.BestSpeed}).Encode(&b, overlaid(page, marksOf(rec))); err != nil {
 		return err
 	}
 	data := b.Bytes()
@@ -57,11 +57,44 @@ func pngText(keyword, text string) []byte {
 // can be read, and a picture is quick to open.
 const maxOverlaySide = 2000
 
+// mark is a box, what stands beside it, and a point in it.
+type mark struct {
+	box   job.Box // the zero Box is left out
+	tag   string
+	point *[2]int // x, y in pixels of the page, as where to click; nil for none
+}
+
+// marksOf are the blocks of a record with their numbers from 1, and its elements with their names and points.
+func marksOf(rec *job.Record) []mark {
+	var marks []mark
+	for i, b := range rec.Blocks {
+		marks = append(marks, mark{box: b.Box, tag: strconv.Itoa(i + 1)})
+	}
+	for _, e := range rec.Elements {
+		marks = append(marks, mark{box: e.Box, tag: shortened(PrintableLine(e.Name())), point: &e.Point})
+	}
+	return marks
+}
+
+// shortened is a name that fits beside its element.
+func shortened(name string) string {
+	const most = 24 // characters
+	if r := []rune(name); len(r) > most {
+		return string(r[:most-1]) + "…"
+	}
+	return name
+}
+
 // Overlay draws the boxes of blocks into a copy of page, the original upright
 // image, each with the number of its block from 1. A page with a side over
 // maxOverlaySide is scaled down. Blocks without a box are left out, and keep
 // their numbers. It panics if page has no pixels.
 func Overlay(page image.Image, blocks []job.Block) *image.RGBA {
+	return overlaid(page, marksOf(&job.Record{Blocks: blocks}))
+}
+
+// overlaid is page with marks.
+func overlaid(page image.Image, marks []mark) *image.RGBA {
 	size := page.Bounds().Size()
 	if size.X <= 0 || size.Y <= 0 {
 		panic(fmt.Sprintf("sink: Overlay: page of %v pixels", size))
@@ -73,16 +106,21 @@ func Overlay(page image.Image, blocks []job.Block) *image.RGBA {
 	} else {
 		draw.BiLinear.Scale(dst, dst.Rect, page, page.Bounds(), draw.Src, nil)
 	}
-	o := newOverlay(dst, blocks, scale)
+	o := newOverlay(dst, marks, scale)
 	for i, r := range o.boxes {
 		if !r.Empty() {
 			o.frame(r, palette[i%len(palette)])
 		}
 	}
-	// Numbers come last, so that no frame runs through one.
+	// Tags come last, so that no frame runs through one.
 	for i, r := range o.boxes {
 		if !r.Empty() {
-			o.tag(r, strconv.Itoa(i+1), palette[i%len(palette)])
+			if marks[i].tag != "" {
+				o.tag(r, marks[i].tag, palette[i%len(palette)])
+			}
+			if p := marks[i].point; p != nil {
+				o.point(image.Pt(int(float64(p[0])*scale), int(float64(p[1])*scale)), palette[i%len(palette)])
+			}
 		}
 	}
 	return dst
@@ -104,20 +142,20 @@ var palette = []color.RGBA{
 // overlay is one picture being drawn.
 type overlay struct {
 	dst   *image.RGBA
-	boxes []image.Rectangle // one a block, on dst; empty for none
+	boxes []image.Rectangle // one a mark, on dst; empty for none
 	tags  []image.Rectangle // drawn so far
 	line  int               // width of a frame's line, in pixels
 	face  font.Face
 }
 
-func newOverlay(dst *image.RGBA, blocks []job.Block, scale float64) *overlay {
-	o := &overlay{dst: dst, boxes: make([]image.Rectangle, len(blocks))}
+func newOverlay(dst *image.RGBA, marks []mark, scale float64) *overlay {
+	o := &overlay{dst: dst, boxes: make([]image.Rectangle, len(marks))}
 	var heights []int
-	for i, b := range blocks {
-		if b.Box == (job.Box{}) {
+	for i, b := range marks {
+		if b.box == (job.Box{}) {
 			continue
 		}
-		r := image.Rect(scaled(b.Box[0], scale), scaled(b.Box[1], scale), scaled(b.Box[2], scale), scaled(b.Box[3], scale))
+		r := image.Rect(scaled(b.box[0], scale), scaled(b.box[1], scale), scaled(b.box[2], scale), scaled(b.box[3], scale))
 		if o.boxes[i] = r.Intersect(dst.Rect); !o.boxes[i].Empty() {
 			heights = append(heights, r.Dy())
 		}
@@ -177,7 +215,16 @@ func (o *overlay) fill(r image.Rectangle, c color.RGBA) {
 	draw.Draw(o.dst, r, image.NewUniform(c), image.Point{}, draw.Over)
 }
 
-// tag draws a number beside r.
+// point draws a ring with a dot in its middle around a pixel, so that the pixel itself is seen.
+func (o *overlay) point(p image.Point, c color.RGBA) {
+	dot := image.Rectangle{p, p.Add(image.Pt(1, 1))}
+	light := color.RGBA{0xd0, 0xd0, 0xd0, 0xd0}
+	o.ring(dot.Inset(-3*o.line-1), 1, light)
+	o.ring(dot.Inset(-3*o.line), o.line, c)
+	o.fill(dot.Inset(-o.line/2), c)
+}
+
+// tag draws a number or a name beside r.
 func (o *overlay) tag(r image.Rectangle, number string, c color.RGBA) {
 	m := o.face.Metrics()
 	digits := m.CapHeight.Ceil() // digits of this font are as high as capitals

@@ -106,7 +106,7 @@ func TestOverlayTags(t *testing.T) {
 		blocks = append(blocks, job.Block{Box: job.Box{100 + x, 50 + 40*(i/2), 400 + x, 66 + 40*(i/2)}})
 	}
 	blocks = append(blocks, job.Block{Box: job.Box{50, 40, 750, 900}}, job.Block{}, job.Block{Box: job.Box{0, 0, 800, 950}})
-	o := newOverlay(page(800, 950, color.White), blocks, 1)
+	o := newOverlay(page(800, 950, color.White), marksOf(&job.Record{Blocks: blocks}), 1)
 	for i, r := range o.boxes {
 		if !r.Empty() {
 			o.tag(r, "99", palette[i%len(palette)])
