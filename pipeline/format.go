@@ -96,9 +96,6 @@ func byName(path string) (Format, bool) {
 func (f Format) write(w io.Writer, rec *job.Record, img *vision.Image, facet string) error {
 	switch f {
 	case Text, Sidecar:
-		if rec.Job == job.Locate.Name {
-			return sink.WriteElements(w, rec)
-		}
 		return sink.WriteText(w, rec)
 	case SRT:
 		return sink.WriteSRT(w, rec)

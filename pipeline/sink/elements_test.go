@@ -15,7 +15,7 @@ func TestWriteElements(t *testing.T) {
 		{Label: "Save\tas\ndraft\x1b[1m", Point: [2]int{3, 4}}, {Find: "the gear", Point: [2]int{5, 60}}, {Role: "icon"},
 	}}
 	var b bytes.Buffer
-	if err := WriteElements(&b, rec); err != nil {
+	if err := WriteText(&b, rec); err != nil {
 		t.Fatal(err)
 	}
 	for i, line := range bytes.Split(bytes.TrimSuffix(b.Bytes(), []byte("\n")), []byte("\n")) {
@@ -27,7 +27,7 @@ func TestWriteElements(t *testing.T) {
 		t.Errorf("%q, want %q at its end", b.Bytes(), want)
 	}
 	b.Reset()
-	if err := WriteElements(&b, new(job.Record)); err != nil || b.Len() != 0 {
+	if err := WriteText(&b, &job.Record{Elements: []job.Element{}, Text: "no"}); err != nil || b.Len() != 0 {
 		t.Errorf("of nothing: %q, %v", b.Bytes(), err)
 	}
 }

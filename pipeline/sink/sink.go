@@ -34,8 +34,11 @@ func WriteError(w io.Writer, e *job.ErrorRecord) error {
 
 // WriteText writes the text of rec with a line break at its end, nothing for
 // a blank page; of what was translated the translation. Characters that would command a terminal are written as
-// Printable shows them: people look at text files with cat and less.
+// Printable shows them: people look at text files with cat and less. Elements are written by WriteElements.
 func WriteText(w io.Writer, rec *job.Record) error {
+	if rec.Elements != nil {
+		return WriteElements(w, rec)
+	}
 	text := rec.Text
 	if translated(rec) && rec.Scenes == nil {
 		var lines []string
