@@ -26,6 +26,7 @@ import (
 	"facet/pipeline/journal"
 	"facet/pipeline/source"
 	"facet/vision"
+	"facet/vision/pdf"
 	"facet/vision/still"
 )
 
@@ -68,12 +69,29 @@ func runInto(ctx context.Context, p *Pipeline, in, dir string, o OutputOptions, 
 	return out.Info(), err
 }
 
+// nanoReader is a pipeline whose model is nano. Generated pages make it say much, so replies are cut.
+func nanoReader(pool *still.Pool) (*Pipeline, error) {
+	m, err := nano()
+	if err != nil {
+		return nil, err
+	}
+	return New(Settings{Model: m, Job: job.OCR, Options: job.Options{MaxTokens: 12}, Stills: pool, Documents: Documents{Options: pdf.Options{Cache: fixtures.PDFCache()}}})
+}
+
 // victim is a run in a process of its own that says how many items are accounted for, until somebody kills it.
 func victim(args string) {
-	in, dir, _ := strings.Cut(args, "\n")
+	engine, dirs, _ := strings.Cut(args, "\n")
+	in, dir, _ := strings.Cut(dirs, "\n")
 	pool, err := still.Open(still.Options{DecodeOptions: vision.DecodeOptions{Limits: vision.DefaultLimits}, Sandbox: "auto", Children: Decoders})
 	if err == nil {
 		p := reader(pool, time.Millisecond)
+		if engine == "nano" {
+			p, err = nanoReader(pool)
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
 		p.Progress = func(p Progress) { fmt.Println(p.Done) }
 		_, err = runInto(context.Background(), p, in, dir, OutputOptions{}, testPrint)
 		pool.Close()
@@ -106,19 +124,37 @@ func contents(t *testing.T, dir string) map[string]string {
 // A run that is killed again and again, and goes on each time, ends with the same bytes as one that nothing disturbs;
 // what it had said is accounted for is in the journal whatever came then.
 func TestKilledAndResumed(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("no SIGKILL")
-	}
 	pages, kills := 40, 5
 	if os.Getenv("FACET_FULL") != "" {
 		pages, kills = 2000, 100
+	}
+	killAndResume(t, "script", func(pool *still.Pool) (*Pipeline, error) { return reader(pool, 0), nil }, pages, kills)
+}
+
+// The same with a model.
+func TestKilledAndResumedNano(t *testing.T) {
+	pages, kills := 12, 2
+	if os.Getenv("FACET_FULL") != "" {
+		pages, kills = 200, 100
+	}
+	killAndResume(t, "nano", nanoReader, pages, kills)
+}
+
+func killAndResume(t *testing.T, engine string, open func(*still.Pool) (*Pipeline, error), pages, kills int) {
+	t.Helper()
+	if runtime.GOOS == "windows" {
+		t.Skip("no SIGKILL")
 	}
 	dir := t.TempDir()
 	in, whole, broken := filepath.Join(dir, "in"), filepath.Join(dir, "whole"), filepath.Join(dir, "broken")
 	if _, err := fixtures.Pages(in, pages, 1); err != nil {
 		t.Fatal(err)
 	}
-	info, err := runInto(t.Context(), reader(stills(t), 0), in, whole, OutputOptions{}, testPrint)
+	p, err := open(stills(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := runInto(t.Context(), p, in, whole, OutputOptions{}, testPrint)
 	if err != nil || info.Done != info.Inputs || info.Done < pages*3/4 {
 		t.Fatalf("undisturbed: %+v, %v", info, err)
 	}
@@ -127,7 +163,7 @@ func TestKilledAndResumed(t *testing.T) {
 	killed := 0
 	for ; killed < kills; killed++ {
 		c := exec.Command(os.Args[0])
-		c.Env = append(os.Environ(), "FACET_VICTIM="+in+"\n"+broken)
+		c.Env = append(os.Environ(), "FACET_VICTIM="+engine+"\n"+in+"\n"+broken)
 		var stderr bytes.Buffer
 		c.Stderr = &stderr
 		said, err := c.StdoutPipe()
@@ -137,7 +173,7 @@ func TestKilledAndResumed(t *testing.T) {
 		if err := c.Start(); err != nil {
 			t.Fatal(err)
 		}
-		after := 1 + random.IntN(max(2, 2*pages/kills)) // lines
+		after := 1 + random.IntN(max(2, min(pages/2, 2*pages/kills))) // lines
 		wait := time.Duration(random.IntN(3000)) * time.Microsecond
 		last, n := 0, 0
 		lines := bufio.NewScanner(said)
@@ -177,7 +213,7 @@ func TestKilledAndResumed(t *testing.T) {
 	if killed < kills/2 {
 		t.Errorf("killed %d times of %d only", killed, kills)
 	}
-	info, err = runInto(t.Context(), reader(stills(t), 0), in, broken, OutputOptions{}, testPrint)
+	info, err = runInto(t.Context(), p, in, broken, OutputOptions{}, testPrint)
 	if err != nil || info.Done != pages || !info.Finished {
 		t.Fatalf("resumed: %+v, %v", info, err)
 	}
