@@ -69,6 +69,7 @@ type document struct {
 	mu    sync.Mutex     // of still, which answers one at a time
 
 	path  string // of the item
+	image bool   // it is an image, in pdf as well
 	sum   [32]byte
 	size  int64
 	users atomic.Int32
@@ -81,7 +82,7 @@ func openDocument(ctx context.Context, item source.Item, p *Pipeline) (*document
 		if err != nil {
 			return nil, Unnamed(err, item.File)
 		}
-		d := &document{still: picture, path: item.Path, sum: picture.SHA256(), size: picture.Bytes()}
+		d := &document{still: picture, image: true, path: item.Path, sum: picture.SHA256(), size: picture.Bytes()}
 		d.users.Store(1)
 		return d, nil
 	}
@@ -98,7 +99,8 @@ func openPDF(ctx context.Context, item source.Item, o pdf.Options) (*document, e
 	if err != nil {
 		return nil, unnamedPDF(err, item.File)
 	}
-	d := &document{pdf: doc, path: item.Path}
+	head, _ := source.Head(item.File) // or the hash tells what is wrong
+	d := &document{pdf: doc, path: item.Path, image: vision.Sniff(head) == jpeg2000}
 	d.users.Store(1)
 	if d.sum, d.size, err = doc.SHA256(ctx); err != nil {
 		d.release()
@@ -106,6 +108,9 @@ func openPDF(ctx context.Context, item source.Item, o pdf.Options) (*document, e
 	}
 	return d, nil
 }
+
+// single reports whether it is an image of one page, which has no number then.
+func (d *document) single() bool { return d.image && d.Pages() == 1 }
 
 // Pages returns the number of pages.
 func (d *document) Pages() int {
@@ -147,19 +152,21 @@ func (r *run) page(ctx context.Context, w *work, e entry, send sender) error {
 	if doc.still != nil {
 		return r.frame(ctx, w, e, send)
 	}
-	if w.options.SkipTextLayer {
+	if w.options.SkipTextLayer && !doc.image {
 		if done, err := r.textLayer(ctx, w, doc, e.item.Page, send); done || err != nil {
 			return unnamedPage(err, e.item)
 		}
 	}
-	img, sheet, budget, err := r.draw(ctx, doc, e.item.Page, w.plan.Budget, w.options.DPI)
+	img, sheet, budget, err := r.draw(ctx, doc, max(1, e.item.Page), w.plan.Budget, w.options.DPI)
 	if err != nil {
 		return unnamedPage(err, e.item)
 	}
 	if doc.Changed() {
 		return errChanging
 	}
-	w.record.Effective.Sheet = sheet
+	if !doc.image {
+		w.record.Effective.Sheet = sheet
+	}
 	return r.see(w, img, budget, send)
 }
 
@@ -316,7 +323,7 @@ func (o *Output) redraw(ctx context.Context, item source.Item, rec *job.Record) 
 	if turnOf(rec)%180 != 0 {
 		size[0], size[1] = size[1], size[0]
 	}
-	img, err := o.doc.pdf.Render(ctx, rec.Source.Page, size[0], size[1])
+	img, err := o.doc.pdf.Render(ctx, max(1, rec.Source.Page), size[0], size[1])
 	if err != nil {
 		return nil, unnamedPDF(err, item.File)
 	}

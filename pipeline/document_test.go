@@ -7,8 +7,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"facet/fixtures"
@@ -207,5 +210,30 @@ func TestPages(t *testing.T) {
 	}
 	if got := Pages(nil).of(3); !slices.Equal(got, []int{1, 2, 3}) {
 		t.Errorf("all: %v", got)
+	}
+}
+
+// Images of every kind are items, those with several pages by page; what they are is in the record.
+func TestImagesOfEveryKind(t *testing.T) {
+	noLeak(t)
+	dir := t.TempDir()
+	types := map[string]string{}
+	for name, want := range map[string]string{
+		"../vision/foreign/testdata/420.avif": "image/avif", "../vision/foreign/testdata/420.heic": "image/heic",
+		"../vision/foreign/testdata/lossy.jxl": "image/jxl", "../vision/pdf/testdata/grey.jp2": "image/jp2",
+	} {
+		types[put(t, dir, filepath.Base(name), read(t, filepath.FromSlash(name)))] = want
+	}
+	in := slices.Sorted(maps.Keys(types))
+	results, _ := collect(t, documents(t, func(s *Settings) { s.Options.Blank = job.BlankAsk }), items(in...))
+	for i, r := range results {
+		if r.Record == nil {
+			t.Errorf("%s: %v", in[i], r.Err)
+			continue
+		}
+		s := r.Record.Source
+		if s.Type != types[s.Path] || s.Page != 0 || r.Record.Effective.Sheet != nil || strings.Contains(r.Record.ID, ".p") {
+			t.Errorf("%+v, %+v", s, r.Record.Effective)
+		}
 	}
 }

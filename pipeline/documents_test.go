@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -71,7 +72,7 @@ func TestPerDocument(t *testing.T) {
 
 	// Broken off in the middle of b.pdf.
 	stop := make(chan struct{})
-	p = reader(stills(t), 0)
+	p = reader(stills(t), 50*time.Millisecond)
 	p.Batch, p.Stop = 1, stop
 	p.Progress = func(progress Progress) {
 		if progress.Done == 7 {

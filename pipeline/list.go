@@ -91,7 +91,7 @@ func (l *lister) item(ctx context.Context, item source.Item, err error) bool {
 		e.err = err
 		return l.give(ctx, e)
 	}
-	if l.doc.still != nil && l.doc.Pages() == 1 && e.item.Page == 0 {
+	if l.doc.single() && e.item.Page == 0 {
 		e.doc = l.doc
 		return l.give(ctx, e)
 	}
@@ -144,7 +144,7 @@ func (l *lister) openDocument(ctx context.Context, item source.Item) error {
 	if l.doc, err = openDocument(ctx, item, l.Pipeline); err != nil {
 		return err
 	}
-	if item.Page > 0 || l.doc.still != nil && l.doc.Pages() == 1 {
+	if item.Page > 0 || l.doc.single() {
 		return nil
 	}
 	return l.out.ledger.open(item.Path, opened{statOf(item.Stat), hex.EncodeToString(l.doc.sum[:]), l.doc.Pages()})
@@ -220,9 +220,12 @@ func (r *run) isDocument(e entry) bool {
 		return false
 	}
 	kind := vision.Sniff(e.head)
-	return kind == documentType || imageOfPages(kind) || kind == "" && strings.EqualFold(filepath.Ext(e.item.Path), ".pdf")
+	return kind == documentType || kind == jpeg2000 || imageOfPages(kind) || kind == "" && strings.EqualFold(filepath.Ext(e.item.Path), ".pdf")
 }
 
-const documentType = "application/pdf"
+const (
+	documentType = "application/pdf"
+	jpeg2000     = "image/jp2" // which the renderer of documents reads, as one page
+)
 
 var errNotUTF8 = errors.New("this path is not UTF-8 and records cannot hold it: rename the file")

@@ -531,7 +531,7 @@ func (o *Output) decode(rec *job.Record) (*vision.Image, error) {
 		return nil, err
 	}
 	defer item.Release()
-	if rec.Source.Type == documentType {
+	if rec.Source.Type == documentType || rec.Source.Type == jpeg2000 {
 		img, err := o.redraw(ctx, item, rec)
 		if err != nil {
 			return nil, err

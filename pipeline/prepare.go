@@ -68,7 +68,7 @@ func (r *run) parts(ctx context.Context, w *work, e entry, send sender) error {
 	}
 	kind, mediaType := job.Image, documentType
 	var err error
-	if e.doc == nil || e.doc.still != nil {
+	if e.doc == nil || e.doc.image {
 		if e.head == nil { // it could not be read: here is where that is told
 			if e.head, err = source.Head(item.File); err != nil {
 				return err

@@ -184,7 +184,7 @@ func (r *run) seeAgain(ctx context.Context, w *work, budget, turn int, q *questi
 		return s, err
 	}
 	var img *vision.Image
-	if w.record.Source.Type == documentType || imageOfPages(vision.Sniff(head)) {
+	if w.record.Source.Type == documentType || w.record.Source.Type == jpeg2000 || imageOfPages(vision.Sniff(head)) {
 		doc, err := openDocument(ctx, item, r.Pipeline)
 		if err != nil {
 			return s, err
@@ -196,7 +196,10 @@ func (r *run) seeAgain(ctx context.Context, w *work, budget, turn int, q *questi
 		if doc.still != nil {
 			img, err = doc.still.Page(ctx, max(1, item.Page))
 		} else {
-			img, s.sheet, _, err = r.draw(ctx, doc, item.Page, budget, w.options.DPI)
+			img, s.sheet, _, err = r.draw(ctx, doc, max(1, item.Page), budget, w.options.DPI)
+			if doc.image {
+				s.sheet = nil
+			}
 		}
 		if err != nil {
 			return s, err

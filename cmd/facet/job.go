@@ -15,6 +15,7 @@ import (
 	"facet/pipeline/job"
 	"facet/pipeline/sink"
 	"facet/pipeline/source"
+	"facet/video"
 	"facet/vision"
 	"facet/vision/still"
 )
@@ -151,7 +152,7 @@ func (c *runFlags) run(ctx context.Context, s *streams, flags *modelFlags, j job
 	j.documents.Sandbox = c.mode()
 	settings := pipeline.Settings{
 		Model: m, Job: j.job, Options: j.options, Stills: stills, Documents: j.documents, Batch: c.Batch,
-		Stop: stop, Separate: j.resident, Version: version(), Progress: meter.show,
+		Video: video.Options{Sandbox: c.mode()}, Stop: stop, Separate: j.resident, Version: version(), Progress: meter.show,
 	}
 	p, err := pipeline.New(settings)
 	if err != nil {
