@@ -1,12 +1,16 @@
 // Package eval measures the records of a run against labels: how much of the
-// text is right, and how many lines were found where they stand.
+// text is right, what was found where it stands, what a caption tells.
 //
-//	labels := ReadLabels(…)    // what is on each page      labels.go
-//	run    := ReadRun(…)       // what was read             run.go
-//	score  := OCR(labels, run) // page by page, then summed ocr.go
+//	labels := ReadLabels(…)    // what is in each input          labels.go
+//	run    := ReadRun(…)       // what was read                  labels.go
+//	score  := OCR(labels, run) // input by input, then summed    ocr.go transcribe.go caption.go locate.go
+//	score.WriteTable(…)        // for people, or as JSON         table.go
+//
+// docs/eval.md defines every figure.
 package eval
 
 import (
+	"io"
 	"strings"
 
 	"golang.org/x/text/unicode/norm"
@@ -26,11 +30,19 @@ func Normalize(s string) string {
 	return strings.Join(lines, "\n")
 }
 
+// Score is what one of the jobs' functions returns. Its JSON has the same figures, and every item.
+type Score interface {
+	// WriteTable writes the score for people, with a line for each item if they are wanted.
+	WriteTable(w io.Writer, items bool) error
+}
+
 // EditDistance is Levenshtein's distance: the least number of characters to
-// insert, delete or replace to turn a into b. It takes len(a)·len(b) steps
-// for what is between the first and the last difference, and memory for b.
-func EditDistance(a, b string) int {
-	x, y := []rune(a), []rune(b)
+// insert, delete or replace to turn a into b.
+func EditDistance(a, b string) int { return edits([]rune(a), []rune(b)) }
+
+// edits is Levenshtein's distance of sequences. It takes len(x)·len(y) steps
+// for what is between the first and the last difference, and memory for y.
+func edits[T comparable](x, y []T) int {
 	for len(x) > 0 && len(y) > 0 && x[0] == y[0] {
 		x, y = x[1:], y[1:]
 	}

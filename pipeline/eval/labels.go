@@ -3,29 +3,88 @@ package eval
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"facet/pipeline/job"
 )
 
-// Label is what a page holds: one line of a labels file, a JSON object with
+// Label is what an input holds: one line of a labels file, a JSON object with
 // these keys; others are ignored.
 type Label struct {
-	File  string `json:"file"`           // the page's path, or the end of it
-	Page  int    `json:"page,omitempty"` // from 1, in documents
-	Task  string `json:"task,omitempty"` // job name; "" is ocr
-	Lines []Line `json:"lines"`          // in reading order
+	File string `json:"file"`           // the input's path, or the end of it
+	Path string `json:"path,omitempty"` // another name of File
+	ID   string `json:"id,omitempty"`   // of the record, in place of a path
+	Page int    `json:"page,omitempty"` // from 1, in documents
+	Task string `json:"task,omitempty"` // job name; "" is ocr, and for the other jobs their own
+
+	Lines []Line `json:"lines"` // ocr: in reading order; locate: the places that are right, none of what is absent
+
+	Find string `json:"find,omitempty"` // locate: what was to be found; "" where the record has one question
+
+	Text     *string `json:"text,omitempty"`     // transcribe: what is said
+	Segments []Span  `json:"segments,omitempty"` // transcribe: when
+
+	// Words are what a caption must tell, and Not what it must not, by a name such as "colour": lists of words or phrases,
+	// or of lists of those that mean the same.
+	Words  map[string][]Synonyms `json:"words,omitempty"`
+	Not    map[string][]Synonyms `json:"not,omitempty"`
+	Scenes []Span                `json:"scenes,omitempty"`
 }
 
-// Line is one line of text on a page.
+// Span is a stretch of time, in seconds.
+type Span struct {
+	Start float64 `json:"start"`
+	End   float64 `json:"end"`
+}
+
+// Synonyms are words or phrases that mean the same. In JSON one is a string, several are a list.
+type Synonyms []string
+
+// UnmarshalJSON reads either.
+func (s *Synonyms) UnmarshalJSON(data []byte) error {
+	if len(data) > 0 && data[0] == '"' {
+		*s = make(Synonyms, 1)
+		return json.Unmarshal(data, &(*s)[0])
+	}
+	return json.Unmarshal(data, (*[]string)(s))
+}
+
+// empty tells whether there is a phrase without a word, which any text has, or none.
+func (s Synonyms) empty() bool {
+	return len(s) == 0 || slices.ContainsFunc(s, func(phrase string) bool { return len(Words(phrase)) == 0 })
+}
+
+// of tells whether a label is about a job.
+func (l Label) of(job string) bool { return l.Task == job || l.Task == "" && l.kind() == job }
+
+// kind is the job that a label without a task is about, by what it has.
+func (l Label) kind() string {
+	switch {
+	case l.Text != nil:
+		return job.Transcribe.Name
+	case l.Words != nil || l.Not != nil || l.Scenes != nil:
+		return job.Caption.Name
+	case l.Find != "":
+		return job.Locate.Name
+	}
+	return job.OCR.Name
+}
+
+// name is how people know the input.
+func (l Label) name() string { return cmp.Or(l.File, l.ID) }
+
+// Line is one line of text on a page, or an element of an interface.
 type Line struct {
 	Box2D job.Box2D `json:"box_2d"`
 	Text  string    `json:"text"`
+	Label string    `json:"label,omitempty"` // of an element; for people
 }
 
 // text is the page's text.
@@ -37,15 +96,35 @@ func (l Label) text() string {
 	return b.String()
 }
 
-func (l Label) check() error {
-	if l.File == "" {
-		return fmt.Errorf("no file")
+func (l *Label) check() error {
+	if l.File = cmp.Or(l.File, l.Path); l.File == "" && l.ID == "" {
+		return fmt.Errorf("no file and no id")
+	}
+	switch task := cmp.Or(l.Task, l.kind()); {
+	case task == job.Transcribe.Name && l.Text == nil:
+		return fmt.Errorf("no text")
+	case task == job.Caption.Name && l.Words == nil && l.Not == nil && l.Scenes == nil:
+		return fmt.Errorf("no words, no not, no scenes")
+	case task == job.Locate.Name && l.Lines == nil:
+		return fmt.Errorf("no lines: an empty list says that there is nothing to find")
+	}
+	for _, words := range []map[string][]Synonyms{l.Words, l.Not} {
+		for name, list := range words {
+			if slices.ContainsFunc(list, Synonyms.empty) {
+				return fmt.Errorf("words: %s: an entry without a word", name)
+			}
+		}
+	}
+	for i, s := range append(slices.Clone(l.Segments), l.Scenes...) {
+		if !(s.Start >= 0 && s.End >= s.Start) {
+			return fmt.Errorf("time %d: from %v to %v", i+1, s.Start, s.End)
+		}
 	}
 	for i, line := range l.Lines {
 		if b := line.Box2D; b[0] >= b[2] || b[1] >= b[3] {
 			return fmt.Errorf("line %d: box_2d %v has no area", i+1, b)
 		}
-		if line.Text == "" && (l.Task == "" || l.Task == job.OCR.Name) {
+		if line.Text == "" && l.of(job.OCR.Name) {
 			return fmt.Errorf("line %d: no text", i+1)
 		}
 	}
@@ -60,8 +139,9 @@ func ReadLabels(path string) ([]Label, error) {
 		if err := json.Unmarshal(data, &l); err != nil {
 			return err
 		}
+		err := l.check()
 		labels = append(labels, l)
-		return l.check()
+		return err
 	})
 	return labels, err
 }

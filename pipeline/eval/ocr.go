@@ -2,16 +2,10 @@ package eval
 
 import (
 	"cmp"
-	"fmt"
 	"io"
-	"path"
-	"path/filepath"
 	"slices"
-	"strings"
-	"text/tabwriter"
 
 	"facet/pipeline/job"
-	"facet/pipeline/sink"
 )
 
 // FoundIoU is the least overlap at which a box counts as being on a line.
@@ -66,13 +60,6 @@ type Page struct {
 	iou float64 // sum over the lines of the best IoU
 }
 
-// Missing is a page without a record.
-type Missing struct {
-	File  string `json:"file"`
-	Page  int    `json:"page,omitempty"`
-	Error string `json:"error,omitempty"` // of the run, if it tried
-}
-
 // OCR scores the ocr records of a run against the ocr labels; other jobs'
 // are left out. Texts are compared as Normalize leaves them, the whole page
 // at once, so that a line in the wrong place costs its characters.
@@ -85,49 +72,24 @@ type Missing struct {
 // It returns an error if no label is of this job, if two labels are for one
 // page, or if two records could be a label's.
 func OCR(labels []Label, run Run) (*OCRScore, error) {
-	s := &OCRScore{Pages: []Page{}, Missing: []Missing{}}
-	records := newIndex(run.Records, func(r *job.Record) (string, int, bool) {
-		return r.Source.Path, r.Source.Page, r.Job == job.OCR.Name
-	})
-	failures := newIndex(run.Errors, func(e *job.ErrorRecord) (string, int, bool) { return e.Path, e.Page, true })
-	nothing := new(job.Record) // stands for each record that is missing
-	used := map[*job.Record]string{}
+	pairs, err := pair(labels, run, job.OCR.Name)
+	if err != nil {
+		return nil, err
+	}
+	s := &OCRScore{Pages: []Page{}, Missing: pairs.missing, Unlabelled: pairs.unlabelled}
 	iou, exact, valid := 0.0, 0, 0
-	for _, l := range labels {
-		if l.Task != "" && l.Task != job.OCR.Name {
-			continue
-		}
-		r, err := records.find(l)
-		if err != nil {
-			return nil, err
-		}
-		if r == nil {
-			m := Missing{File: l.File, Page: l.Page}
-			if e, _ := failures.find(l); e != nil {
-				m.Error = e.Error
-			}
-			s.Missing = append(s.Missing, m)
-			r = nothing
-		} else if other, ok := used[r]; ok {
-			return nil, fmt.Errorf("labels %s and %s are both for %s", other, l.File, r.Source.Path)
-		} else {
-			used[r] = l.File
-		}
-		p := scorePage(l, r)
-		s.Pages = append(s.Pages, p)
-		s.add(p.Total)
-		iou += p.iou
-		if p.Edits == 0 && r != nothing {
+	for _, p := range pairs.list {
+		page := scorePage(p.label, p.record)
+		s.Pages = append(s.Pages, page)
+		s.add(page.Total)
+		iou += page.iou
+		if page.Edits == 0 && !p.missing {
 			exact++
 		}
-		if p.Valid {
+		if page.Valid {
 			valid++
 		}
 	}
-	if len(s.Pages) == 0 {
-		return nil, fmt.Errorf("no label is for the job %s", job.OCR.Name)
-	}
-	s.Unlabelled = records.n - len(used)
 	s.CharacterErrorRate = ratio(s.Edits, s.Characters)
 	s.LineRecall = ratio(s.Found, s.Lines)
 	s.LinePrecision = ratio(s.Found, s.Boxes)
@@ -138,11 +100,9 @@ func OCR(labels []Label, run Run) (*OCRScore, error) {
 	return s, nil
 }
 
-func ratio(a, b int) float64 { return float64(a) / float64(max(1, b)) }
-
 func scorePage(l Label, r *job.Record) Page {
 	want, got := Normalize(l.text()), Normalize(r.Text)
-	p := Page{File: l.File, Page: l.Page, Valid: r.Finish == job.FinishStop}
+	p := Page{File: l.name(), Page: l.Page, Valid: r.Finish == job.FinishStop}
 	p.Characters = len([]rune(want))
 	p.Edits = EditDistance(want, got)
 	p.Lines, p.Boxes = len(l.Lines), len(r.Blocks)
@@ -178,82 +138,24 @@ func scorePage(l Label, r *job.Record) Page {
 	return p
 }
 
-// index finds what belongs to a label among things with a path and a page.
-type index[T any] struct {
-	items  []T
-	key    func(*T) (path string, page int, ok bool)
-	byBase map[string][]int // last part of the path → places in items
-	n      int              // how many are ok
-}
-
-func newIndex[T any](items []T, key func(*T) (string, int, bool)) *index[T] {
-	x := &index[T]{items: items, key: key, byBase: map[string][]int{}}
-	for i := range items {
-		if p, _, ok := key(&items[i]); ok {
-			base := path.Base(filepath.ToSlash(p))
-			x.byBase[base] = append(x.byBase[base], i)
-			x.n++
-		}
-	}
-	return x
-}
-
-// find returns the item whose path is the label's file or ends with it, nil
-// if there is none, and an error if there are several.
-func (x *index[T]) find(l Label) (*T, error) {
-	file := path.Clean(filepath.ToSlash(l.File))
-	var found *T
-	var foundPath string
-	for _, i := range x.byBase[path.Base(file)] {
-		item := &x.items[i]
-		p, page, _ := x.key(item)
-		full := path.Clean(filepath.ToSlash(p))
-		if page != l.Page || full != file && !strings.HasSuffix(full, "/"+file) {
-			continue
-		}
-		if found != nil {
-			return nil, fmt.Errorf("label %s could be for %s or %s", l.File, foundPath, p)
-		}
-		found, foundPath = item, p
-	}
-	return found, nil
-}
-
-// maxNamed is how many missing pages WriteTable names; the JSON output has all.
-const maxNamed = 20
-
 // WriteTable writes the score for people.
-func (s *OCRScore) WriteTable(w io.Writer) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(t, "pages\t%d\t%d missing, %d without a label\n", len(s.Pages), len(s.Missing), s.Unlabelled)
-	fmt.Fprintf(t, "character error rate\t%.2f %%\t%d edits in %d characters\n", 100*s.CharacterErrorRate, s.Edits, s.Characters)
-	fmt.Fprintf(t, "line recall\t%.1f %%\t%d of %d lines have a box with IoU ≥ %.1f\n", 100*s.LineRecall, s.Found, s.Lines, FoundIoU)
-	fmt.Fprintf(t, "line precision\t%.1f %%\tof %d boxes\n", 100*s.LinePrecision, s.Boxes)
-	fmt.Fprintf(t, "mean IoU\t%.3f\n", s.MeanIoU)
-	fmt.Fprintf(t, "lines exact\t%.1f %%\tfound, with every character right\n", 100*s.LinesExact)
-	fmt.Fprintf(t, "pages exact\t%.1f %%\n", 100*s.PagesExact)
-	fmt.Fprintf(t, "JSON valid\t%.1f %%\n", 100*s.JSONValid)
-	if err := t.Flush(); err != nil {
-		return err
-	}
-	var b strings.Builder
-	b.WriteString("\nTexts are compared as Unicode NFC with single spaces and no empty lines.\n")
-	if len(s.Missing) > 0 {
-		b.WriteString("Missing pages, counted as empty answers:\n")
-	}
-	for _, m := range s.Missing[:min(maxNamed, len(s.Missing))] {
-		fmt.Fprintf(&b, "  %s", sink.PrintableLine(m.File))
-		if m.Page > 0 {
-			fmt.Fprintf(&b, " page %d", m.Page)
+func (s *OCRScore) WriteTable(w io.Writer, items bool) error {
+	t := &table{}
+	t.row("pages", "%d", len(s.Pages)).note("%d missing, %d without a label", len(s.Missing), s.Unlabelled)
+	t.percent("character error rate", s.CharacterErrorRate, 2).note("%d edits in %d characters", s.Edits, s.Characters)
+	t.percent("line recall", s.LineRecall, 1).note("%d of %d lines have a box with IoU ≥ %.1f", s.Found, s.Lines, FoundIoU)
+	t.percent("line precision", s.LinePrecision, 1).note("of %d boxes", s.Boxes)
+	t.row("mean IoU", "%.3f", s.MeanIoU)
+	t.percent("lines exact", s.LinesExact, 1).note("found, with every character right")
+	t.percent("pages exact", s.PagesExact, 1)
+	t.percent("JSON valid", s.JSONValid, 1)
+	t.remark = "Texts are compared as Unicode NFC with single spaces and no empty lines."
+	if items {
+		t.heads("page", "edits", "characters", "found", "lines", "boxes", "valid")
+		for _, p := range s.Pages {
+			t.item(p.File, p.Page, "%d", p.Edits, p.Characters, p.Found, p.Lines, p.Boxes, p.Valid)
 		}
-		if m.Error != "" {
-			fmt.Fprintf(&b, ": %s", sink.PrintableLine(m.Error))
-		}
-		b.WriteByte('\n')
 	}
-	if more := len(s.Missing) - maxNamed; more > 0 {
-		fmt.Fprintf(&b, "  and %d more\n", more)
-	}
-	_, err := io.WriteString(w, b.String())
-	return err
+	t.missing("pages", s.Missing)
+	return t.write(w)
 }

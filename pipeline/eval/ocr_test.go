@@ -78,7 +78,7 @@ func TestNanoCard(t *testing.T) {
 	}
 
 	var b bytes.Buffer
-	if err := s.WriteTable(&b); err != nil {
+	if err := s.WriteTable(&b, false); err != nil {
 		t.Fatal(err)
 	}
 	golden := filepath.Join("testdata", "nano.txt")
@@ -170,7 +170,7 @@ func TestMissing(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 	var out bytes.Buffer
-	if err := s.WriteTable(&out); err != nil {
+	if err := s.WriteTable(&out, false); err != nil {
 		t.Fatal(err)
 	}
 	if !strings.Contains(out.String(), `b\x1b.png: PNG: truncated`) {
@@ -259,7 +259,7 @@ func TestReadRun(t *testing.T) {
 func TestReadLabelsRefuses(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "labels.jsonl")
 	for content, want := range map[string]string{
-		"\n{\"lines\":[]}": "labels.jsonl:2: no file",
+		"\n{\"lines\":[]}": "labels.jsonl:2: no file and no id",
 		`{"file":"a","lines":[{"text":"x","box_2d":[5,5,5,9]}]}`: "line 1: box_2d [5 5 5 9] has no area",
 		`{"file":"a","lines":[{"box_2d":[1,1,2,2]}]}`:            "line 1: no text",
 		`{"file":"a"`: "labels.jsonl:1: unexpected end",
