@@ -83,12 +83,12 @@ func (l *lister) item(ctx context.Context, item source.Item, err error) bool {
 	if e.err == nil {
 		e.head, _ = source.Head(e.item.File) // an error is told when the item is prepared
 	}
-	l.out.meters.list.since(start)
-	if e.err != nil || !l.isDocument(e) {
-		return l.give(ctx, e)
+	isDocument := e.err == nil && l.isDocument(e)
+	if isDocument {
+		e.err = l.openDocument(ctx, e.item)
 	}
-	if err := l.openDocument(ctx, e.item); err != nil {
-		e.err = err
+	l.out.meters.list.since(start)
+	if e.err != nil || !isDocument {
 		return l.give(ctx, e)
 	}
 	if l.doc.single() && e.item.Page == 0 {
