@@ -23,10 +23,14 @@ import (
 	"facet/vision/still/decoder"
 )
 
-// TestMain is a decoder when package pdf or still starts it as one, and a run that is there to be killed.
+// TestMain is a decoder when package pdf or still starts it as one, and a run that is there to be killed
+// or measured.
 func TestMain(m *testing.M) {
 	if args := os.Getenv("FACET_VICTIM"); args != "" {
 		victim(args)
+	}
+	if args := os.Getenv("FACET_MEASURED"); args != "" {
+		measured(args)
 	}
 	if len(os.Args) > 2 && slices.Equal(os.Args[1:3], still.Command[:]) {
 		os.Exit(decoder.Main(os.Args[3:], os.Stdin, os.Stdout, os.Stderr))
