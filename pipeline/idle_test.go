@@ -93,7 +93,7 @@ func TestWorkersSameBytes(t *testing.T) {
 	if err != nil || len(pages) != 60 {
 		t.Fatalf("%d pages, %v", len(pages), err)
 	}
-	pages = pages[:full(10, 60)]
+	pages = pages[:full(6, 60)]
 	var want []string
 	for _, c := range []struct{ threads, batch int }{{1, 1}, {1, 8}, {2, 1}, {2, 3}, {2, 8}} {
 		m, err := model.Open(fixtures.Path("nano"), model.Options{Threads: c.threads})
@@ -122,7 +122,7 @@ func TestWorkersSameBytesAfterRetries(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pages = pages[:full(12, 40)]
+	pages = pages[:full(10, 40)]
 	var want []string
 	for _, batch := range []int{1, 3, 8} {
 		for _, backward := range []bool{false, true} {

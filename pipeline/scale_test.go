@@ -39,9 +39,8 @@ type measuredRun struct {
 
 // measurement is what that process says of itself.
 type measurement struct {
-	Info     RunInfo
-	Peak     int64 // VmHWM, in bytes
-	Children int64 // the most that one of its decoders had, in bytes
+	Info RunInfo
+	Peak int64 // VmHWM, in bytes, without its decoders
 }
 
 // measured does a run, writes its measurement to standard output and ends the process.
@@ -54,11 +53,6 @@ func measured(args string) {
 	}
 	if err == nil {
 		m.Peak, err = peakOf("self")
-	}
-	var children syscall.Rusage
-	if err == nil {
-		err = syscall.Getrusage(syscall.RUSAGE_CHILDREN, &children)
-		m.Children = int64(children.Maxrss) << 10
 	}
 	if err == nil {
 		err = json.NewEncoder(os.Stdout).Encode(m)
@@ -131,7 +125,7 @@ func measure(t *testing.T, r measuredRun) measurement {
 		t.Fatalf("%q: %v", &stdout, err)
 	}
 	i := m.Info
-	t.Logf("%d pages in %.1f s; peak %d MiB, decoders %d MiB each at most; %v", i.Done, i.Seconds, m.Peak>>20, m.Children>>20, i.Stages)
+	t.Logf("%d pages in %.1f s; peak %d MiB; %v", i.Done, i.Seconds, m.Peak>>20, i.Stages)
 	return m
 }
 
