@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"reflect"
 	"testing"
 
 	"facet/pipeline/job"
@@ -14,6 +15,31 @@ func TestOptionsOver(t *testing.T) {
 	item := job.Options{Budget: 140, Boxes: job.BoxesNone, Language: "Danish", Prompt: "Say.", MaxTokens: 20, Temperature: 0.5, Seed: 3}
 	if got := over(item, run); got != item {
 		t.Errorf("got %+v, want those of the item", got)
+	}
+}
+
+// No option is forgotten.
+func TestOptionsOverAll(t *testing.T) {
+	var run job.Options
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[job.Options]()) {
+		switch v := reflect.ValueOf(&run).Elem().FieldByIndex(f.Index); v.Kind() {
+		case reflect.Struct: // whose fields come as well
+		case reflect.String:
+			v.SetString("x")
+		case reflect.Bool:
+			v.SetBool(true)
+		case reflect.Int:
+			v.SetInt(7)
+		case reflect.Uint64:
+			v.SetUint(7)
+		case reflect.Float64:
+			v.SetFloat(0.5)
+		default:
+			t.Fatalf("%s is a %v", f.Name, v.Kind())
+		}
+	}
+	if got := over(job.Options{}, run); got != run {
+		t.Errorf("got %+v, want those of the run, %+v", got, run)
 	}
 }
 

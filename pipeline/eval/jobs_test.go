@@ -40,7 +40,8 @@ func TestTranscribeScore(t *testing.T) {
 		{File: "silence.wav", Text: text("")},
 		{File: "gone.wav", Text: text("lost words")},
 		{ID: "0123456789abcdef", Text: text("By its id.")},
-		{File: "a.wav", Lines: []Line{}}, // of ocr
+		{File: "other.wav", ID: "fedcba9876543210", Text: text("")}, // the file has another
+		{File: "a.wav", Lines: []Line{}},                            // of ocr
 	}
 	byID := heard("x/y.wav", "by its id.")
 	byID.ID = "0123456789abcdef"
@@ -51,14 +52,14 @@ func TestTranscribeScore(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := SpokenTotal{Words: 3 + 0 + 2 + 3, WordEdits: 1 + 1 + 2 + 0, RawWords: 8, RawWordEdits: (1 + 1 + 1 + 1) + 1 + 2 + 1, Characters: 15 + 0 + 10 + 10, Edits: s.Edits}
-	if s.SpokenTotal != want || s.WordErrorRate != 0.5 || s.WordErrorRateRaw != 1 || s.Exact != 0.25 || s.Unlabelled != 1 {
+	if s.SpokenTotal != want || s.WordErrorRate != 0.5 || s.WordErrorRateRaw != 1 || s.Exact != 0.2 || s.Unlabelled != 1 {
 		t.Errorf("%+v, want %+v", s, want)
 	}
 	// Segments 1 and 2 are met by the second and the first that was read; the third by none.
 	if s.Labelled != 3 || s.Read != 2 || s.Matched != 2 || math.Abs(s.Error-(0.5+1.2+0.5+0)/4) > 1e-12 {
 		t.Errorf("times %+v", s.Times)
 	}
-	if d := cmp.Diff([]Missing{{File: "gone.wav", Error: "broken"}}, s.Missing); d != "" {
+	if d := cmp.Diff([]Missing{{File: "gone.wav", Error: "broken"}, {File: "other.wav"}}, s.Missing); d != "" {
 		t.Error(d)
 	}
 	var b bytes.Buffer
@@ -101,8 +102,8 @@ func TestLocateScore(t *testing.T) {
 	}
 	run := Run{Records: []job.Record{
 		found("a.png", job.FinishStop, []string{"Save", "Quit"}, job.Element{Find: "Save", Box2D: at(0, 0)}, job.Element{Find: "Save", Box2D: at(900, 0)}),
-		found("b.png", job.FinishStop, []string{"x"}, job.Element{Find: "x", Box2D: at(0, 50)}),             // a third, and its point on the edge
-		found("c.png", job.FinishStop, nil, job.Element{Box2D: at(300, 300)}, job.Element{Box2D: at(0, 0)}), // the second does not count
+		found("b.png", job.FinishStop, []string{"x"}, job.Element{Find: "x", Box2D: at(0, 60)}), // a quarter, and its middle is outside
+		found("c.png", job.FinishStop, nil, job.Element{Box2D: at(300, 300)}),
 		found("d.png", job.FinishSchema, nil), // nothing, but not by an empty list
 		found("e.png", job.FinishStop, nil, job.Element{Box2D: at(0, 0)}),
 	}}
@@ -111,7 +112,7 @@ func TestLocateScore(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := []float64{float64(s.Present), float64(s.Absent), s.BoxAt50, s.Point, s.Found, s.Empty, s.MeanIoU, s.JSONValid}
-	want := []float64{4, 3, 0.25, 0.5, 0.25, 1.0 / 3, (1 + 1.0/3) / 4, 5.0 / 7}
+	want := []float64{4, 3, 0.25, 0.25, 0.25, 1.0 / 3, (1 + 0.25) / 4, 5.0 / 7}
 	for i := range want {
 		if !(math.Abs(got[i]-want[i]) <= 1e-12) {
 			t.Errorf("figure %d: %v, want %v", i, got[i], want[i])
@@ -175,7 +176,7 @@ func TestCaptionScore(t *testing.T) {
 	labels := read(`{"path":"a.png","words":{"colour":["red","blue"],"shape":[["circle","circles"],"star"],"count":["two red circles"]},"not":{"colour":["green"]}}
 {"path":"b.mp4","task":"caption","words":{"motion":[["moves left","goes left"]],"on_screen_text":["Open now"],"speech":["hello"]},"scenes":[{"start":0,"end":4}]}
 {"path":"c.png","words":{"colour":["red"]}}
-{"path":"d.png","words":{"colour":["red"]}}
+{"path":"gone.png","not":{"colour":["red"]}}
 {"path":"e.png","not":{"colour":["red"]}}`)
 	told := func(path, text string) job.Record {
 		return job.Record{Job: "caption", Source: job.Source{Path: path}, Text: text, Finish: job.FinishStop}

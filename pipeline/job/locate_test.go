@@ -104,6 +104,9 @@ func TestReadLocateSeveral(t *testing.T) {
 	if err != nil || !strings.Contains(string(line), `"elements":[{"label":"Save as","find":"Save","box":[100,20,200,60],"box_2d":[100,200,300,400],"point":[150,40]}]`) {
 		t.Errorf("%s %v", line, err)
 	}
+	if early := located([]string{"Save", "Quit"}, FinishStop, "There is none.", "[]"); early.Finish != FinishSchema {
+		t.Errorf("the first answer is prose: %s", early.Finish)
+	}
 	none := located([]string{"Quit"}, FinishStop, `[]`)
 	if line, err := none.Line(); err != nil || !strings.Contains(string(line), `"elements":[]`) || !strings.Contains(string(line), `"find":["Quit"]`) {
 		t.Errorf("%s %v", line, err)
@@ -120,6 +123,14 @@ func TestReadLocateCut(t *testing.T) {
 		if f, chars := Locate.Judge(Reply{Tokens: Plain(reply), Finish: finish, Width: 500, Height: 200}); f != finish || chars != 4 {
 			t.Errorf("judged %s, %d characters", f, chars)
 		}
+	}
+}
+
+// Half a role is none.
+func TestReadLocateCutRole(t *testing.T) {
+	rec := located(nil, FinishLength, `[{"box_2d":[100,200,300,400],"label":"Save","role":"but`)
+	if len(rec.Elements) != 1 || rec.Elements[0].Label != "Save" || rec.Elements[0].Role != "" {
+		t.Errorf("%+v", rec.Elements)
 	}
 }
 
