@@ -1,10 +1,12 @@
 package pipeline
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"facet/pipeline/job"
 	"facet/pipeline/sink"
@@ -33,7 +35,7 @@ func newItemFiles(path string, dir *sink.Dir, o OutputOptions) (*itemFiles, erro
 	if o.PerDocument {
 		f.docs = &documentFiles{files: f, formats: perDocument(o.Formats)}
 	}
-	dir.Guard(func(name string) bool { return f.ours || name == infoName })
+	dir.Guard(func(name string) bool { return name == infoName || f.ours }) // in this order: run.json comes from another goroutine
 	f.names = sink.NewNames(sink.NameOptions{
 		Shared: o.Folder, Reserved: []string{recordsName, errorsName, infoName, journalName, "journal.quarantine", "lock"}, Occupied: dir.Occupied,
 	})
@@ -41,13 +43,17 @@ func newItemFiles(path string, dir *sink.Dir, o OutputOptions) (*itemFiles, erro
 }
 
 // write writes the files of the item that is index-th in the run, but for those that skip says are there.
-func (f *itemFiles) write(o *Output, rec *job.Record, index int, skip func(Format, string) bool) (made bool, err error) {
+func (f *itemFiles) write(o *Output, rec *job.Record, index int, skip func(Format, string, namesHash) bool) (made bool, err error) {
 	if f.docs != nil && rec.Source.Page > 0 && index >= 0 {
 		if err := f.docs.page(o, index, rec.Source, rec.Effective, rec, nil); err != nil {
 			return false, err
 		}
 	}
 	named := sink.Named{Source: rec.Source.Path, Page: rec.Source.Page, ID: rec.ID, Job: rec.Job, N: index + 1}
+	var formats []Format
+	var names []string
+	var all namesHash
+	var stems []string
 	for _, format := range o.Formats {
 		if format == JSONL || f.docs != nil && rec.Source.Page > 0 && slices.Contains(f.docs.formats, format) {
 			continue
@@ -56,8 +62,17 @@ func (f *itemFiles) write(o *Output, rec *job.Record, index int, skip func(Forma
 		if format == Sidecar && !f.own {
 			template = sink.SidecarTemplate
 		}
-		name := f.names.Stem(template, named, format.suffix()) + format.suffix()
-		if skip(format, name) {
+		stem := f.names.Stem(template, named, format.suffix())
+		if !slices.Contains(stems, stem) { // so that one more format beside the others changes nothing
+			stems = append(stems, stem)
+		}
+		formats, names = append(formats, format), append(names, stem+format.suffix())
+	}
+	sum := sha256.Sum256([]byte(strings.Join(stems, "\n")))
+	copy(all[:], sum[:])
+	for i, format := range formats {
+		name := names[i]
+		if skip(format, name, all) {
 			continue
 		}
 		var img *vision.Image

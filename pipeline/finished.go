@@ -64,7 +64,7 @@ func ReadState(dir string) (*State, error) {
 	s.Info.Done -= s.Info.Absent
 	s.Info.Inputs = max(s.Info.Inputs, s.Info.Done+s.Info.Failed)
 	s.Info.Pending = s.Info.Inputs - s.Info.Done - s.Info.Failed
-	s.Info.Finished = s.Info.Pending == 0
+	s.Info.Finished = s.Info.Finished && s.Info.Pending == 0
 	return s, nil
 }
 
@@ -239,7 +239,7 @@ func (o *Output) export(rec *job.Record, index int) error {
 	if o.files == nil {
 		return o.emitStream(rec)
 	}
-	_, err := o.files.write(o, rec, index, func(Format, string) bool { return false })
+	_, err := o.files.write(o, rec, index, func(Format, string, namesHash) bool { return false })
 	return err
 }
 

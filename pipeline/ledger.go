@@ -28,6 +28,7 @@ const (
 	entryFailed   = "failed"   // failed: an item has failed
 	entryDocument = "document" // opened: a document has so many pages; the key is its path
 	entryWritten  = "written"  // written: files of items that are safely on the disk; no key
+	entryDropped  = "dropped"  // dropped: items that are none any more; no key
 )
 
 // fileStat is the size of a file in bytes and its time in nanoseconds since 1970, by which it is known to be as it was.
@@ -58,7 +59,12 @@ type opened struct {
 // written is the body of entryWritten.
 type written struct {
 	Formats []Format `json:"formats"`
-	Items   []string `json:"items"` // itemKey.hash, in hex
+	Items   []string `json:"items"` // itemKey.hash and namesHash, in hex
+}
+
+// dropped is the body of entryDropped.
+type dropped struct {
+	Items []string `json:"items"` // itemKey.hash, in hex
 }
 
 // itemKey says which item of a run an entry is about: what is done with which page of which file.
@@ -81,19 +87,17 @@ func keyOf(jobName string, i source.Item) itemKey {
 	return k
 }
 
-// String is the key of the item's entries in the journal.
+// String is the key of the item's entries in the journal. The path comes last, since it may hold anything.
 func (k itemKey) String() string {
-	s := k.job + " " + k.path
+	s := k.job
 	if k.page > 0 {
 		s += fmt.Sprintf("#%d", k.page)
 	}
-	if k.options != "" {
-		s += " " + k.options
-	}
+	s += k.options
 	if k.customID != "" {
-		s += fmt.Sprintf(" %q", k.customID)
+		s += fmt.Sprintf("%q", k.customID)
 	}
-	return s
+	return s + " " + k.path
 }
 
 // keyHash stands for a key where a million are kept.
@@ -105,6 +109,16 @@ func hashOf(key string) keyHash {
 }
 
 func (k itemKey) hash() keyHash { return hashOf(k.String()) }
+
+// namesHash stands for the names of an item's files. They may depend on the other items, and another item's file may
+// have the name that this one's comes to have.
+type namesHash [4]byte
+
+// namedFiles are the files of an item under certain names.
+type namedFiles struct {
+	item  keyHash
+	names namesHash
+}
 
 // twinKey is the same for items that get the same answer: equal bytes, asked the same. Zero is none.
 type twinKey [16]byte
@@ -125,7 +139,9 @@ type outcome struct {
 	failed  bool
 	earlier bool   // an earlier run recorded it
 	seen    bool   // it is among the inputs of this run
+	stale   bool   // but not as it was, and this run has no outcome yet
 	written uint16 // formats whose file is safely on the disk, by their place in allFormats
+	names   namesHash
 }
 
 // ledger knows what became of items, in this run and in those before it. What it is told is in the journal before
@@ -184,14 +200,30 @@ func (l *ledger) replay(e journal.Entry, at journal.Place) error {
 			return wrong(err)
 		}
 		for _, item := range w.Items {
+			var b [20]byte
+			if n, err := hex.Decode(b[:], []byte(item)); err != nil || n != len(b) {
+				return wrong(fmt.Errorf("item %q", item))
+			}
+			k, names := keyHash(b[:16]), namesHash(b[16:])
+			if o, ok := l.items[k]; ok {
+				if o.names != names { // they have others now
+					o.written = 0
+				}
+				o.written, o.names = o.written|maskOf(w.Formats), names
+				l.items[k] = o
+			}
+		}
+	case entryDropped:
+		var d dropped
+		if err := json.Unmarshal(e.Body, &d); err != nil {
+			return wrong(err)
+		}
+		for _, item := range d.Items {
 			var k keyHash
 			if n, err := hex.Decode(k[:], []byte(item)); err != nil || n != len(k) {
 				return wrong(fmt.Errorf("item %q", item))
 			}
-			if o, ok := l.items[k]; ok {
-				o.written |= maskOf(w.Formats)
-				l.items[k] = o
-			}
+			delete(l.items, k)
 		}
 	default:
 		return wrong(errors.New("a newer facet wrote it"))
@@ -207,13 +239,15 @@ func envelope(body []byte) []byte {
 	return body
 }
 
-// recall says what earlier runs know of an item whose file is as it was, once. A file that is gone is as it was.
-func (l *ledger) recall(key itemKey, stat source.Stat) (o outcome, known bool) {
+// recall says what earlier runs know of an item whose file is as it was, once. A file that is gone is as it was; what has
+// no file of its own and of which the listing tells nothing may be anything.
+func (l *ledger) recall(key itemKey, item source.Item) (o outcome, known bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	h := key.hash()
 	o, known = l.items[h]
-	if !known || o.seen || o.stat != statOf(stat) && !(stat == source.Stat{} && !o.failed) {
+	untold := item.Stat == source.Stat{}
+	if !known || o.seen || untold && item.File == "" || o.stat != statOf(item.Stat) && !(untold && !o.failed) {
 		return o, false
 	}
 	o.seen = true
@@ -221,17 +255,18 @@ func (l *ledger) recall(key itemKey, stat source.Stat) (o outcome, known bool) {
 	return o, true
 }
 
-// mark notes that an item is among the inputs, and whether it was before.
-func (l *ledger) mark(key itemKey) (before bool) {
+// mark notes that an item is among the inputs but is to be done again. It is true the first time.
+func (l *ledger) mark(key itemKey) (first bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	h := key.hash()
-	o, before := l.items[h]
-	if before {
-		o.seen = true
-		l.items[h] = o
+	o, known := l.items[h]
+	if !known || o.seen {
+		return false
 	}
-	return before
+	o.seen, o.stale = true, true
+	l.items[h] = o
+	return true
 }
 
 // document says how many pages a document had.
@@ -263,6 +298,37 @@ func (l *ledger) absent() []outcome {
 	slices.SortFunc(absent, func(a, b outcome) int { return cmp.Compare(a.place.Offset, b.place.Offset) })
 	return absent
 }
+
+// drop appends, once all inputs are listed, what is no item any more: failures of inputs that are gone and, after a whole
+// run, documents that have come to be their pages.
+func (l *ledger) drop(whole bool) error {
+	l.mu.Lock()
+	var gone []keyHash
+	for k, o := range l.items {
+		if o.failed && !o.seen || o.stale && whole {
+			gone = append(gone, k)
+			delete(l.items, k)
+		}
+	}
+	l.mu.Unlock()
+	for some := range slices.Chunk(gone, mostInEntry) {
+		var d dropped
+		for _, k := range some {
+			d.Items = append(d.Items, hex.EncodeToString(k[:]))
+		}
+		body, err := json.Marshal(d)
+		if err == nil {
+			_, err = l.journal.Append(journal.Entry{Kind: entryDropped, Body: body})
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mostInEntry bounds the items that one entry names.
+const mostInEntry = 10_000
 
 // put appends entries about the outcomes of items, and returns their places.
 func (l *ledger) put(results []Result) ([]journal.Place, error) {
@@ -337,17 +403,21 @@ func (l *ledger) open(path string, d opened) error {
 }
 
 // wrote appends that the files of items are safely on the disk.
-func (l *ledger) wrote(formats []Format, items []keyHash) error {
-	w := written{Formats: formats, Items: make([]string, len(items))}
-	for i, k := range items {
-		w.Items[i] = hex.EncodeToString(k[:])
+func (l *ledger) wrote(formats []Format, items []namedFiles) error {
+	for some := range slices.Chunk(items, mostInEntry) {
+		w := written{Formats: formats, Items: make([]string, len(some))}
+		for i, n := range some {
+			w.Items[i] = hex.EncodeToString(append(n.item[:], n.names[:]...))
+		}
+		body, err := json.Marshal(w)
+		if err == nil {
+			_, err = l.journal.Append(journal.Entry{Kind: entryWritten, Body: body})
+		}
+		if err != nil {
+			return err
+		}
 	}
-	body, err := json.Marshal(w)
-	if err != nil {
-		return err
-	}
-	_, err = l.journal.Append(journal.Entry{Kind: entryWritten, Body: body})
-	return err
+	return nil
 }
 
 // entry is what the journal keeps of a result.

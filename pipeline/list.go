@@ -101,7 +101,7 @@ func (l *lister) item(ctx context.Context, item source.Item, err error) bool {
 // recalled numbers an item that an earlier run has done. It is false for any other.
 func (l *lister) recalled(e *entry) bool {
 	index := int(l.count.Load())
-	if !l.out.recall(index, e.key, e.item.Stat) {
+	if !l.out.recall(index, e.key, e.item) {
 		return false
 	}
 	l.count.Add(1)

@@ -79,6 +79,7 @@ type Output struct {
 	mu       sync.Mutex
 	err      error
 	info     RunInfo
+	whole    bool           // every item was written
 	fresh    map[int]Result // failed in this run and not emitted
 	records  int            // that are in the stream
 	doc      *document      // of the last page that was drawn on
@@ -99,7 +100,7 @@ type RunInfo struct {
 	Started     time.Time      `json:"started"`
 	Seconds     float64        `json:"seconds"`
 	AllSeconds  float64        `json:"all_seconds"`    // with those of earlier runs in the folder
-	Finished    bool           `json:"finished"`       // every input is done or failed
+	Finished    bool           `json:"finished"`       // every input is done or failed, and all is written
 	Folder      string         `json:"folder"`         // that all inputs are in
 	Name        string         `json:"name,omitempty"` // template of the names of files
 	Inputs      int            `json:"inputs"`
@@ -259,10 +260,10 @@ func (o *Output) put(r Result) bool {
 }
 
 // recall takes what an earlier run says of an item in place of a result, if that holds.
-func (o *Output) recall(index int, key itemKey, stat source.Stat) bool {
-	before, ok := o.ledger.recall(key, stat)
+func (o *Output) recall(index int, key itemKey, item source.Item) bool {
+	before, ok := o.ledger.recall(key, item)
 	if !ok || before.failed && o.RetryFailed {
-		if o.ledger.mark(key) && !before.failed {
+		if o.ledger.mark(key) && !before.failed && item.Stat != (source.Stat{}) {
 			o.mu.Lock()
 			o.info.Changed++
 			o.mu.Unlock()
@@ -339,6 +340,9 @@ func (o *Output) finish(n int, whole bool) {
 		o.order.close()
 	}
 	o.written.Wait()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.whole = whole && o.err == nil
 }
 
 // write is the goroutine that writes what is to be read, in the order of the inputs.
@@ -368,7 +372,7 @@ func (o *Output) write() {
 		}
 	}
 	if o.folder != nil && o.failure() == nil {
-		if err := o.emitAbsent(o.order.whole()); err != nil {
+		if err := o.emitAbsent(); err != nil {
 			o.fail(o.full(err))
 			return
 		}
@@ -377,15 +381,18 @@ func (o *Output) write() {
 }
 
 // emitAbsent writes what earlier runs recorded of items that did not come up: behind the others, since nothing that was
-// done is lost. If the run is whole they are not among its inputs any more, and what failed of them is nobody's affair;
+// done is lost. If all inputs are listed they are not among them any more, and what failed of them is nobody's affair;
 // else they may be, and count.
-func (o *Output) emitAbsent(whole bool) error {
+func (o *Output) emitAbsent() error {
+	o.mu.Lock()
+	listed := o.progress.Listed
+	o.mu.Unlock()
 	for _, before := range o.ledger.absent() {
 		o.mu.Lock()
 		switch {
-		case whole && !before.failed:
+		case listed && !before.failed:
 			o.info.Absent++
-		case whole:
+		case listed:
 		case before.failed:
 			o.info.Before++
 			o.info.Failed++
@@ -394,12 +401,15 @@ func (o *Output) emitAbsent(whole bool) error {
 			o.info.Done++
 		}
 		o.mu.Unlock()
-		if whole && before.failed {
+		if listed && before.failed {
 			continue
 		}
 		if err := o.emit(before.place, -1); err != nil {
 			return err
 		}
+	}
+	if listed {
+		return o.ledger.drop(o.order.whole())
 	}
 	return nil
 }
@@ -606,9 +616,10 @@ func (o *Output) Info() RunInfo {
 	if p.Listed {
 		i.Inputs = p.Inputs
 	}
+	i.Inputs = max(i.Inputs, i.Done+i.Failed) // results may be here before their inputs are counted
 	i.Seconds = time.Since(i.Started).Round(time.Millisecond).Seconds()
-	i.Pending = max(0, i.Inputs-i.Done-i.Failed)
-	i.Finished = i.Pending == 0
+	i.Pending = i.Inputs - i.Done - i.Failed
+	i.Finished = o.whole && i.Pending == 0
 	i.AllSeconds = i.Seconds + o.info.AllSeconds
 	i.Tokens = map[string]int{"soft": p.SoftTokens + o.info.Tokens["soft"], "output": p.OutputTokens + o.info.Tokens["output"]}
 	i.MediaTime, i.Idle = p.Seconds, p.Idle.Round(time.Millisecond).Seconds()

@@ -192,6 +192,7 @@ func (p *Pipeline) Run(ctx context.Context, inputs Inputs, out *Output) (Progres
 	for range r.ready { // until the goroutines that prepare have ended
 	}
 	<-r.listed
+	r.report() // out is to know whether all were listed
 	out.finish(int(r.count.Load()), err == nil && r.whole())
 	if broken := out.failure(); broken != nil {
 		err = broken

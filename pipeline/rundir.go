@@ -45,7 +45,7 @@ type runFolder struct {
 
 	files  *itemFiles
 	began  int64 // size of the journal
-	unsafe []keyHash
+	unsafe []namedFiles
 	synced time.Time
 
 	stop   chan struct{}
@@ -221,11 +221,13 @@ func (f *runFolder) emitFiles(o *Output, rec *job.Record, key keyHash, index int
 	known := o.ledger.items[key]
 	o.ledger.mu.Unlock()
 	f.files.ours = known.earlier || o.Overwrite
-	made, err := f.files.write(o, rec, index, func(format Format, name string) bool {
-		return known.written&maskOf([]Format{format}) != 0 && f.dir.Has(name)
+	var names namesHash
+	made, err := f.files.write(o, rec, index, func(format Format, name string, all namesHash) bool {
+		names = all
+		return known.written&maskOf([]Format{format}) != 0 && known.names == all && f.dir.Has(name)
 	})
 	if made {
-		f.unsafe = append(f.unsafe, key)
+		f.unsafe = append(f.unsafe, namedFiles{key, names})
 	}
 	if err == nil && time.Since(f.synced) > syncEvery {
 		err = f.sync(o.Formats)
