@@ -21,7 +21,7 @@ type runCommand struct {
 
 // Help is what --help says below the first line.
 func (runCommand) Help() string {
-	return `Each line names its job (ocr, transcribe, caption), its file and, if it wants, a page, an id that the file must have, and options as they stand in records. Lines of OpenAI's batch format are read as well, and the errors.jsonl of a run.
+	return `Each line names its job (ocr, transcribe, caption, locate), its file and, if it wants, a page, an id that the file must have, and options as they stand in records. Lines of OpenAI's batch format are read as well, and the errors.jsonl of a run.
 
 With --manifest - the model is loaded once and stays: for each line that comes, its record or error is written and flushed, in the order of the lines, until standard input ends.
 
