@@ -31,7 +31,10 @@ func ReadState(dir string) (*State, error) {
 	s := &State{Reasons: map[string]int{}}
 	var err error
 	if s.Info, err = readInfo(dir); err != nil {
-		return nil, err
+		// A power cut may leave an empty one, since it is not synced while a run goes on: the journal has what counts.
+		if _, gone := os.Stat(filepath.Join(dir, journalName)); gone != nil {
+			return nil, err
+		}
 	}
 	lock, err := journal.LockDir(dir)
 	var locked journal.Locked

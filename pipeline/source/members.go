@@ -110,6 +110,8 @@ func (m *listing) read(ctx context.Context) (more bool, err error) {
 		}
 		item := m.base
 		item.Path, item.File, item.Stat = path, "", h.stat
+		// Reproducible archives give all members one time: that of the archive tells whether they may be others.
+		item.Stat.ModTime ^= m.base.Stat.ModTime
 		n := a.members
 		item.member = &member{&m.spool, func(ctx context.Context, to io.Writer) error {
 			if done, err := a.copyTo(ctx, n, to); done {
