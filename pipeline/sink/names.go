@@ -90,7 +90,7 @@ func (n *Names) Stem(t Template, it Named, suffixes ...string) string {
 		folders, name = folders[:last], folders[last]
 	}
 	safe := t.expand(it, folders, name)
-	key := fmt.Sprintf("%s %d %s", it.Job, it.Page, it.Source)
+	key := strings.TrimPrefix(fmt.Sprintf("%s %d %s", it.Job, it.Page, it.Source), " ")
 	file, mark := safe[len(safe)-1], "~"+digest(key)
 	s := strings.Join(safe, "/")
 	if len(s) > maxStem { // the file's own name tells most

@@ -201,7 +201,12 @@ func TestTake(t *testing.T) {
 			if err != nil {
 				t.Fatal(name, err)
 			}
-			if item.Stat.ModTime != 1e18 && name != "one.tar.bz2" {
+			// All members have one time, so that of the archive is in theirs.
+			info, err := os.Stat(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if item.Stat.ModTime != 1e18^info.ModTime().UnixNano() && name != "one.tar.bz2" {
 				t.Errorf("%s: stat %+v", name, item.Stat)
 			}
 			items = append(items, item)

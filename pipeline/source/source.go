@@ -55,7 +55,7 @@ type Item struct {
 // Stat is what the listing says of a file.
 type Stat struct {
 	Size    int64 // bytes
-	ModTime int64 // nanoseconds since 1970
+	ModTime int64 // nanoseconds since 1970; of a member that of its archive is mixed in
 }
 
 // Options say what is looked for.
