@@ -115,6 +115,9 @@ func TestAccounting(t *testing.T) {
 			seen[id] = true
 		}
 	}
+	if t.Failed() {
+		t.Log(read(t, filepath.Join(out, errorsName)))
+	}
 	if len(seen) != count {
 		t.Errorf("%d of %d accounted for", len(seen), count)
 	}

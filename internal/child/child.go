@@ -160,13 +160,15 @@ func (p *Process) AskWith(ctx context.Context, request any, body func(*Writer) e
 		return err
 	}
 	stop := context.AfterFunc(ctx, func() { p.Kill(ctx.Err()) })
-	defer stop()
 	err := p.SendJSON(KindRequest, request)
 	if err == nil {
 		err = body(&p.Writer)
 	}
 	if err == nil {
 		err = p.Answer(note, each)
+	}
+	if !stop() { // it is being killed, if the answer was there first or not: who asks next would be told that ctx ended
+		return p.Ended(ctx.Err())
 	}
 	var sent Failure
 	if err == nil || errors.As(err, &sent) {
