@@ -482,6 +482,22 @@ func TestOCROfOtherMedia(t *testing.T) {
 	}
 }
 
+// A run of several jobs has not asked whether the checkpoint sees and hears: the item does, before anything is decoded.
+func TestRunOfWhatTheCheckpointDoesNotTake(t *testing.T) {
+	p := scripted(job.Job{}, job.Options{}, &script{})
+	p.specs.vision, p.specs.audio = nil, nil
+	p.Stills = stills(t)
+	p.Documents.Cache = fixtures.PDFCache()
+	in := items(page("00"), fixtures.Path("pdf/two.pdf"), wav(t, t.TempDir(), "a.wav", [2]float64{1, 0}))
+	in[0].Job, in[1].Job, in[2].Job = "ocr", "caption", "transcribe"
+	results, _ := collect(t, p, in)
+	for i, want := range []string{"this checkpoint takes no images", "this checkpoint takes no images", "this checkpoint takes no images", "this checkpoint takes no sound"} {
+		if err := results[i].Err; err == nil || err.Error() != want { // the document has two pages
+			t.Errorf("result %d: %v, want %s", i, err, want)
+		}
+	}
+}
+
 // tones is decoded sound in two channels: sample n is n + 1 in the first and its negative in the second.
 type tones struct {
 	start float64

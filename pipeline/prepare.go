@@ -81,6 +81,9 @@ func (r *run) parts(ctx context.Context, w *work, e entry, send sender) error {
 	if w.plan, err = w.job.Plan(w.options, r.checkpoint, kind); err != nil {
 		return err
 	}
+	if err := r.specs.takes(kind); err != nil {
+		return err
+	}
 	w.record = job.Record{CustomID: item.CustomID, Job: w.job.Name, Attempts: 1, Source: job.Source{Path: item.Path, Type: mediaType}}
 	w.record.Effective = job.Effective{
 		Facet: r.Version, Model: r.modelName, ModelSHA256: r.modelHash,
@@ -91,9 +94,6 @@ func (r *run) parts(ctx context.Context, w *work, e entry, send sender) error {
 		return r.page(ctx, w, e, send)
 	case kind == job.Image:
 		return r.look(ctx, w, item, send)
-	}
-	if err := r.specs.takes(kind); err != nil {
-		return err
 	}
 	before, err := os.Stat(item.File)
 	if err != nil {
@@ -191,9 +191,6 @@ func (r *run) look(ctx context.Context, w *work, item source.Item, send sender) 
 func (r *run) see(w *work, img *vision.Image, budget int, send sender) error {
 	if budget == 0 {
 		budget = r.specs.vision.AutoBudget(img.Width, img.Height, leastBudget, mostBudget, sharpness)
-	}
-	if r.specs.vision == nil {
-		return r.specs.takes(job.Image)
 	}
 	turn := job.Turns[w.options.Rotate]
 	img = turned(img, turn)
