@@ -3,8 +3,8 @@ package main
 import (
 	"context"
 	"iter"
+	"os"
 
-	"facet/pipeline"
 	"facet/pipeline/job"
 	"facet/pipeline/source"
 )
@@ -34,9 +34,14 @@ func (c *runCommand) Run(ctx context.Context, s *streams) error {
 		return err
 	}
 	j := jobRun{formats: c.Format, documents: documents, unit: "items", options: job.Options{DPI: c.DPI}}
-	if len(c.Manifest) == 1 && c.Manifest[0] == "-" && c.Out == "" {
-		j.inputs, j.resident = &conversation{streams: s}, true
+	if len(c.Manifest) == 1 && c.Manifest[0] == "-" {
+		j.inputs, j.resident = conversation{s}, c.Out == ""
 		return c.run(ctx, s, &c.modelFlags, j)
+	}
+	for _, path := range c.Manifest {
+		if _, err := os.Stat(path); err != nil { // or it would be taken for an input
+			return err
+		}
 	}
 	sources, err := c.sources(s, c.Manifest, []job.Medium{job.Image, job.Sound, job.Film})
 	if err != nil {
@@ -48,17 +53,12 @@ func (c *runCommand) Run(ctx context.Context, s *streams) error {
 }
 
 // conversation is a manifest whose lines come one by one, each when the answers to those before it are wanted.
-type conversation struct {
-	*streams
-	n int
-}
+type conversation struct{ *streams }
 
 // Len is unknown: what comes, comes.
-func (c *conversation) Len() int { return 0 }
+func (conversation) Len() int { return 0 }
 
 // All gives the lines as they come.
-func (c *conversation) All(ctx context.Context) iter.Seq2[source.Item, error] {
+func (c conversation) All(ctx context.Context) iter.Seq2[source.Item, error] {
 	return source.Stream(ctx, c.in, "standard input")
 }
-
-var _ pipeline.Inputs = (*conversation)(nil)
