@@ -181,7 +181,7 @@ func (r *run) draw(ctx context.Context, doc *document, number, budget, dpi int) 
 	start := time.Now()
 	img, err := doc.pdf.Render(ctx, number, s.width, s.height)
 	r.out.meters.decode.since(start)
-	return img, &job.Sheet{DPI: roundDPI(s.dpi), PagePoints: [2]float64{page.Width, page.Height}}, s.budget, err
+	return img, s.sheet(page), s.budget, err
 }
 
 // frame sends the one part of a page of an image that has several.
@@ -207,6 +207,11 @@ type scale struct {
 	width, height int     // pixels
 	dpi           float64 // before sides are rounded to pixels
 	budget        int     // 0 if the image decides
+}
+
+// sheet is what a record says of a page that is drawn so.
+func (s scale) sheet(page pdf.Page) *job.Sheet {
+	return &job.Sheet{DPI: math.Round(s.dpi*100) / 100, PagePoints: [2]float64{page.Width, page.Height}}
 }
 
 // The resolutions of pages that are drawn and not scanned. Letters of 8 points are 17 pixels high at usualDPI, which is what
@@ -272,7 +277,7 @@ func (r *run) textLayer(ctx context.Context, w *work, doc *document, number int,
 	rec.Text, rec.TextLayer, rec.Blank = strings.Join(text, "\n"), true, &blank
 	rec.Finish, rec.Attempts = job.FinishStop, 0
 	rec.Effective.Seen = &job.Seen{SizeOriginal: [2]int{s.width, s.height}}
-	rec.Effective.Sheet = &job.Sheet{DPI: roundDPI(s.dpi), PagePoints: [2]float64{page.Width, page.Height}}
+	rec.Effective.Sheet = s.sheet(page)
 	send(&part{last: true, read: true})
 	return true, nil
 }

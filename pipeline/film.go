@@ -105,7 +105,7 @@ func (r *run) watch(ctx context.Context, w *work, item source.Item, send sender)
 				break
 			}
 			if seen == nil {
-				seen = seenAs(budget, as, frame.Image)
+				seen = seenAs(budget, 0, as, frame.Image)
 			}
 			f.frames = append(f.frames, patches)
 			f.at = append(f.at, time.Duration(max(0, frame.Seconds)*float64(time.Second)))

@@ -29,23 +29,16 @@ type State struct {
 // ReadState reads the state of a run folder and changes nothing.
 func ReadState(dir string) (*State, error) {
 	s := &State{Reasons: map[string]int{}}
-	var err error
-	if s.Info, err = readInfo(dir); err != nil {
-		// A power cut may leave an empty one, since it is not synced while a run goes on: the journal has what counts.
-		if _, gone := os.Stat(filepath.Join(dir, journalName)); gone != nil {
-			return nil, err
-		}
+	l, repair, err := s.open(dir)
+	if err != nil {
+		return nil, err
 	}
+	defer l.journal.Close()
 	lock, err := journal.LockDir(dir)
 	var locked journal.Locked
 	if s.Running = errors.As(err, &locked); err == nil {
 		lock.Close()
 	}
-	l, repair, err := readLedger(dir, func(e journal.Entry) {})
-	if err != nil {
-		return nil, err
-	}
-	defer l.journal.Close()
 	s.Repair = repair.Warnings()
 	s.Info.Done, s.Info.Failed = 0, 0
 	for _, o := range l.items {
@@ -54,11 +47,7 @@ func ReadState(dir string) (*State, error) {
 			continue
 		}
 		s.Info.Failed++
-		line, _, _, err := l.line(o.place)
-		var e job.ErrorRecord
-		if err == nil {
-			err = json.Unmarshal(line, &e)
-		}
+		e, err := l.errorRecord(o.place)
 		if err != nil {
 			return nil, err
 		}
@@ -86,15 +75,17 @@ func reason(text string) string {
 	return string(b)
 }
 
-// readLedger reads the journal of a run folder beside the run that may be writing it.
-func readLedger(dir string, each func(journal.Entry)) (*ledger, journal.Recovery, error) {
-	l := newLedger()
+// open reads run.json and the journal of a run folder, beside the run that may be writing them.
+func (s *State) open(dir string) (l *ledger, repair journal.Recovery, err error) {
 	path := filepath.Join(dir, journalName)
-	j, _, repair, err := journal.OpenRead(path, journal.Options{}, func(e journal.Entry, at journal.Place) error {
-		each(e)
-		return l.replay(e, at)
-	})
-	l.journal = j
+	if s.Info, err = readInfo(dir); err != nil {
+		// A power cut may leave an empty one, since it is not synced while a run goes on: the journal has what counts.
+		if _, gone := os.Stat(path); gone != nil {
+			return nil, repair, err
+		}
+	}
+	l = newLedger()
+	l.journal, _, repair, err = journal.OpenRead(path, journal.Options{}, l.replay)
 	return l, repair, err
 }
 
@@ -108,11 +99,8 @@ type ExportOptions struct {
 // order, which is that of the inputs; what the run has finished since comes behind it, in the order of the journal.
 // It may be called while the run goes on.
 func Export(o ExportOptions) (n int, err error) {
-	s, err := ReadState(o.Run)
-	if err != nil {
-		return 0, err
-	}
-	l, _, err := readLedger(o.Run, func(journal.Entry) {})
+	var s State
+	l, _, err := s.open(o.Run)
 	if err != nil {
 		return 0, err
 	}
@@ -185,12 +173,8 @@ func (l *ledger) failedPages() (map[string][]job.ErrorRecord, error) {
 		if !o.failed {
 			continue
 		}
-		line, _, _, err := l.line(o.place)
+		e, err := l.errorRecord(o.place)
 		if err != nil {
-			return nil, err
-		}
-		var e job.ErrorRecord
-		if err := json.Unmarshal(line, &e); err != nil {
 			return nil, err
 		}
 		if e.Page > 0 {
@@ -201,16 +185,6 @@ func (l *ledger) failedPages() (map[string][]job.ErrorRecord, error) {
 		slices.SortFunc(pages, func(a, b job.ErrorRecord) int { return cmp.Compare(a.Page, b.Page) })
 	}
 	return failed, nil
-}
-
-// record reads a record from the journal.
-func (l *ledger) record(at journal.Place) (*job.Record, error) {
-	line, _, _, err := l.line(at)
-	if err != nil {
-		return nil, err
-	}
-	rec := new(job.Record)
-	return rec, json.Unmarshal(line, rec)
 }
 
 // openExport opens an output for records that a run has.
@@ -281,7 +255,7 @@ func (l *ledger) inOrder(records string) ([]journal.Place, error) {
 		defer f.Close()
 		byPlace := map[[2]string]keyHash{} // id and path
 		for k, at := range left {
-			line, _, _, err := l.line(at)
+			line, err := l.line(at)
 			if err != nil {
 				return nil, err
 			}

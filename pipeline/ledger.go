@@ -176,7 +176,7 @@ func (l *ledger) replay(e journal.Entry, at journal.Place) error {
 		}
 		l.items[hashOf(e.Key)] = outcome{place: at, stat: r.Stat, earlier: true}
 		var twin twinKey
-		if n, err := hex.Decode(twin[:], []byte(r.Twin)); err == nil && n == len(twin) {
+		if decodeHex(twin[:], r.Twin) {
 			l.twins[twin] = at
 		}
 	case entryFailed:
@@ -201,7 +201,7 @@ func (l *ledger) replay(e journal.Entry, at journal.Place) error {
 		}
 		for _, item := range w.Items {
 			var b [20]byte
-			if n, err := hex.Decode(b[:], []byte(item)); err != nil || n != len(b) {
+			if !decodeHex(b[:], item) {
 				return wrong(fmt.Errorf("item %q", item))
 			}
 			k, names := keyHash(b[:16]), namesHash(b[16:])
@@ -220,7 +220,7 @@ func (l *ledger) replay(e journal.Entry, at journal.Place) error {
 		}
 		for _, item := range d.Items {
 			var k keyHash
-			if n, err := hex.Decode(k[:], []byte(item)); err != nil || n != len(k) {
+			if !decodeHex(k[:], item) {
 				return wrong(fmt.Errorf("item %q", item))
 			}
 			delete(l.items, k)
@@ -229,6 +229,12 @@ func (l *ledger) replay(e journal.Entry, at journal.Place) error {
 		return wrong(errors.New("a newer facet wrote it"))
 	}
 	return nil
+}
+
+// decodeHex fills to with what s says in hex, and is false if that is not just so many bytes.
+func decodeHex(to []byte, s string) bool {
+	b, err := hex.DecodeString(s)
+	return err == nil && copy(to, b) == len(b) && len(b) == len(to)
 }
 
 // envelope cuts the record out of the body of entryRecord, which it ends, so that a million need not be parsed.
@@ -316,11 +322,7 @@ func (l *ledger) drop(whole bool) error {
 		for _, k := range some {
 			d.Items = append(d.Items, hex.EncodeToString(k[:]))
 		}
-		body, err := json.Marshal(d)
-		if err == nil {
-			_, err = l.journal.Append(journal.Entry{Kind: entryDropped, Body: body})
-		}
-		if err != nil {
+		if err := l.append(entryDropped, "", d); err != nil {
 			return err
 		}
 	}
@@ -384,16 +386,21 @@ func (l *ledger) entry(at journal.Place) (journal.Entry, error) {
 	return e, nil
 }
 
+// append appends an entry that is not about the outcome of an item.
+func (l *ledger) append(kind, key string, body any) error {
+	b, err := job.Marshal(body)
+	if err == nil {
+		_, err = l.journal.Append(journal.Entry{Kind: kind, Key: key, Body: b})
+	}
+	return err
+}
+
 // open appends that a document was opened.
 func (l *ledger) open(path string, d opened) error {
 	if l.journal == nil {
 		return nil
 	}
-	body, err := json.Marshal(d)
-	if err != nil {
-		return err
-	}
-	if _, err := l.journal.Append(journal.Entry{Kind: entryDocument, Key: path, Body: body}); err != nil {
+	if err := l.append(entryDocument, path, d); err != nil {
 		return err
 	}
 	l.mu.Lock()
@@ -409,11 +416,7 @@ func (l *ledger) wrote(formats []Format, items []namedFiles) error {
 		for i, n := range some {
 			w.Items[i] = hex.EncodeToString(append(n.item[:], n.names[:]...))
 		}
-		body, err := json.Marshal(w)
-		if err == nil {
-			_, err = l.journal.Append(journal.Entry{Kind: entryWritten, Body: body})
-		}
-		if err != nil {
+		if err := l.append(entryWritten, "", w); err != nil {
 			return err
 		}
 	}
@@ -428,36 +431,44 @@ func (r Result) entry() (journal.Entry, error) {
 		e.Kind = entryFailed
 		var line []byte
 		if line, err = r.errorRecord().Line(); err == nil {
-			e.Body, err = marshal(failed{statOf(r.Item.Stat), bytes.TrimSuffix(line, []byte("\n"))})
+			e.Body, err = job.Marshal(failed{statOf(r.Item.Stat), bytes.TrimSuffix(line, []byte("\n"))})
 		}
 		return e, err
 	}
 	line, err := r.Record.Line()
 	if err == nil {
-		e.Body, err = marshal(recorded{statOf(r.Item.Stat), hex.EncodeToString(r.twin[:]), bytes.TrimSuffix(line, []byte("\n"))})
+		e.Body, err = job.Marshal(recorded{statOf(r.Item.Stat), hex.EncodeToString(r.twin[:]), bytes.TrimSuffix(line, []byte("\n"))})
 	}
 	return e, err
 }
 
-// marshal is json.Marshal without escapes for HTML, which would change the record in it.
-func marshal(v any) ([]byte, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
-		return nil, err
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
-}
-
 // line is what records.jsonl or errors.jsonl has of an item, newline included.
-func (l *ledger) line(at journal.Place) (line []byte, key string, isRecord bool, err error) {
+func (l *ledger) line(at journal.Place) ([]byte, error) {
 	e, err := l.entry(at)
 	if err != nil {
-		return nil, "", false, err
+		return nil, err
 	}
-	line, isRecord, err = lineOf(e)
-	return line, e.Key, isRecord, err
+	line, _, err := lineOf(e)
+	return line, err
+}
+
+// record reads the record of an item that is done.
+func (l *ledger) record(at journal.Place) (*job.Record, error) {
+	line, err := l.line(at)
+	if err != nil {
+		return nil, err
+	}
+	rec := new(job.Record)
+	return rec, json.Unmarshal(line, rec)
+}
+
+// errorRecord reads the line of an item that has failed.
+func (l *ledger) errorRecord(at journal.Place) (e job.ErrorRecord, err error) {
+	line, err := l.line(at)
+	if err == nil {
+		err = json.Unmarshal(line, &e)
+	}
+	return e, err
 }
 
 func lineOf(e journal.Entry) (line []byte, isRecord bool, err error) {

@@ -600,11 +600,12 @@ func (o *Output) Begun() int {
 	return o.progress.Begun
 }
 
-// show keeps how far the run is.
-func (o *Output) show(p Progress) {
+// show keeps how far the run is, and says how many items are accounted for and how many of them have failed.
+func (o *Output) show(p Progress) (done, failed int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.progress = p
+	return o.info.Done + o.info.Failed, o.info.Failed
 }
 
 // Info returns the counts so far.

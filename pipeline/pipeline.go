@@ -226,9 +226,8 @@ const readyParts = 64
 // memory as the limits allow, and the model needs the CPUs more.
 const preparers = 2
 
-// Decoders is how many images a pool must be able to decode at once so that nobody waits for one for ever: the image
-// of several pages that is being listed holds one, so do two before it whose pages wait to be prepared, and somebody has
-// to go on.
+// Decoders is how many images are decoded at once at most: by the preparers, for the list, which asks how many pages an
+// image has, and for an overlay.
 const Decoders = preparers + 2
 
 // start lists the items and prepares them on goroutines, which end when all is done, or soon after ctx has. What they
@@ -361,9 +360,7 @@ func (r *run) report() {
 	if r.isListed() && !r.cut.Load() {
 		r.progress.Listed, r.progress.Inputs = true, int(r.count.Load())
 	}
-	r.out.show(r.progress)
-	i := r.out.Info()
-	r.progress.Done, r.progress.Failed = i.Done+i.Failed, i.Failed
+	r.progress.Done, r.progress.Failed = r.out.show(r.progress)
 	if r.Progress != nil {
 		r.Progress(r.progress)
 	}

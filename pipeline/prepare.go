@@ -24,28 +24,13 @@ func (r *run) prepare(ctx context.Context, e entry) {
 		w.options = *e.item.Options
 	}
 	w.options = over(w.options, r.Options)
-	r.prepareAs(ctx, w, e)
-}
-
-// prepareAs reads the item of a work.
-func (r *run) prepareAs(ctx context.Context, w *work, e entry) {
 	ctx, w.stop = context.WithCancel(ctx)
 	start, waited := time.Now(), time.Duration(0)
 	send := func(p *part) bool {
 		begin := time.Now()
 		defer func() { waited += time.Since(begin) }()
 		p.work = w
-		p.weight = min(p.question.bytes(), r.Ahead)
-		if r.room.Acquire(ctx, p.weight) != nil { // what was made since ctx ended may be cut short, or an error of that alone
-			return false
-		}
-		select {
-		case r.ready <- p:
-			return true
-		case <-ctx.Done():
-			r.room.Release(p.weight)
-			return false
-		}
+		return r.deliver(ctx, p)
 	}
 	err := e.err
 	if err == nil {
@@ -55,6 +40,22 @@ func (r *run) prepareAs(ctx context.Context, w *work, e entry) {
 		send(&part{last: true, err: err})
 	}
 	r.out.meters.prepare.add(time.Since(start)-waited, 1)
+}
+
+// deliver hands a part to the model once there is room for it. It is false if ctx ends first: what was made since then
+// may be cut short, or an error of that alone.
+func (r *run) deliver(ctx context.Context, p *part) bool {
+	p.weight = min(p.question.bytes(), r.Ahead)
+	if r.room.Acquire(ctx, p.weight) != nil {
+		return false
+	}
+	select {
+	case r.ready <- p:
+		return true
+	case <-ctx.Done():
+		r.room.Release(p.weight)
+		return false
+	}
 }
 
 // sender hands a part to the model; it is false when no more are wanted.
@@ -208,8 +209,7 @@ func (r *run) see(w *work, img *vision.Image, budget int, send sender) error {
 	if err != nil {
 		return err
 	}
-	w.record.Effective.Seen = seenAs(budget, seen, img)
-	w.record.Effective.Seen.Rotated = turn
+	w.record.Effective.Seen = seenAs(budget, turn, seen, img)
 	asks, same := w.plan.Questions(), new(shared)
 	for i, ask := range asks {
 		q := r.questionOf(w, ask.Text)
@@ -231,10 +231,10 @@ func turned(img *vision.Image, degrees int) *vision.Image {
 	return img.Upright(map[int]int{0: 1, 90: 6, 180: 3, 270: 8}[degrees]) // as EXIF numbers them
 }
 
-func seenAs(budget int, seen, original *vision.Image) *job.Seen {
+func seenAs(budget, turn int, seen, original *vision.Image) *job.Seen {
 	return &job.Seen{
 		Budget: budget, SizeSeen: [2]int{seen.Width, seen.Height}, SizeOriginal: [2]int{original.Width, original.Height},
-		Downscaled: seen.Width < original.Width || seen.Height < original.Height,
+		Downscaled: seen.Width < original.Width || seen.Height < original.Height, Rotated: turn,
 	}
 }
 

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"math"
@@ -101,16 +102,13 @@ func (r *run) again(ctx context.Context, p *part, o job.Options, turn int) error
 	}
 	q := p.question
 	q.temperature, q.seed, q.maxTokens = o.Temperature, o.Seed, plan.MaxTokens
-	if p.reply.Medium == job.Image && w.record.Effective.Seen.Rotated != turn {
-		return r.lookAgain(ctx, p, plan, w.record.Effective.Seen.Budget, turn)
-	}
-	sameImage := p.reply.Medium != job.Image || o.Budget == 0 || o.Budget == w.record.Effective.Seen.Budget
-	if sameImage && plan.Boxes == p.reply.Boxes {
+	if p.reply.Medium != job.Image {
 		return r.ask(p)
 	}
-	budget := w.record.Effective.Seen.Budget
-	if o.Budget != 0 {
-		budget = o.Budget
+	seen := w.record.Effective.Seen
+	budget := cmp.Or(o.Budget, seen.Budget)
+	if budget == seen.Budget && turn == seen.Rotated && plan.Boxes == p.reply.Boxes {
+		return r.ask(p)
 	}
 	return r.lookAgain(ctx, p, plan, budget, turn)
 }
@@ -129,14 +127,7 @@ func (r *run) lookAgain(ctx context.Context, p *part, plan job.Plan, budget, tur
 		<-r.slots
 		p.again = &seen
 		p.err = err
-		p.weight = min(p.question.bytes(), r.Ahead)
-		if r.room.Acquire(ctx, p.weight) != nil {
-			return
-		}
-		select {
-		case r.ready <- p:
-		case <-ctx.Done():
-		}
+		r.deliver(ctx, p)
 	})
 	return nil
 }
@@ -225,14 +216,10 @@ func (r *run) seeAgain(ctx context.Context, w *work, budget, turn int, q *questi
 	if w.job.Pages {
 		s.ink = img.Ink()
 	}
-	s.seen, s.width, s.height = seenAs(budget, as, img), img.Width, img.Height
-	s.seen.Rotated = turn
+	s.seen, s.width, s.height = seenAs(budget, turn, as, img), img.Width, img.Height
 	q.images = []*vision.Patches{patches}
 	return s, nil
 }
-
-// roundDPI is a resolution for people.
-func roundDPI(dpi float64) float64 { return math.Round(dpi*100) / 100 }
 
 // turns are tried in this order where a page cannot be read well as it is.
 var turns = []int{0, 180, 90, 270}

@@ -1,7 +1,6 @@
 package pipeline
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -23,9 +22,6 @@ func (r *run) isTwin(w *work, sum [32]byte, send sender) (bool, error) {
 		return false, nil
 	}
 	k := twinOf(w.job.Name, sum, w.item.Page, w.options)
-	if w.twin == k { // it leads, and is prepared once more
-		return false, nil
-	}
 	r.twins.mu.Lock()
 	leader := r.twins.leaders[k]
 	if leader != nil && leader.result == nil {
@@ -43,12 +39,8 @@ func (r *run) isTwin(w *work, sum [32]byte, send sender) (bool, error) {
 	case leader != nil:
 		send(&part{last: true, copied: leader.result})
 	case recorded:
-		line, _, _, err := r.out.ledger.line(at)
+		rec, err := r.out.ledger.record(at)
 		if err != nil {
-			return false, err
-		}
-		rec := new(job.Record)
-		if err := json.Unmarshal(line, rec); err != nil {
 			return false, fmt.Errorf("the record of an equal file: %w", err)
 		}
 		send(&part{last: true, copied: &Result{Record: rec}})

@@ -35,6 +35,10 @@ func (c *exportCommand) Run(ctx context.Context, s *streams) error {
 	if err != nil {
 		return err
 	}
+	documents.Sandbox = c.mode()
+	if !c.Quiet {
+		c.warn(s)
+	}
 	stills, err := still.Open(still.Options{
 		DecodeOptions: vision.DecodeOptions{Limits: vision.DefaultLimits}, Sandbox: c.mode(), Children: 1,
 	})

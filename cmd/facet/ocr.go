@@ -26,7 +26,7 @@ type ocrCommand struct {
 func (ocrCommand) Help() string {
 	return `Each image, and each page of a PDF document, gives one line of JSON with its text and the box of each line, in the order of the input. A folder named with --out gets records.jsonl, errors.jsonl, run.json and the files of the other formats. An image that cannot be read is a line on standard error and in errors.jsonl; the others are read all the same, and errors.jsonl can be given as input again.
 
-Exit status: 0 all images were read, 1 the run could not be done, 2 the command line is wrong, 3 some images failed, 130 interrupted; what was done until then is kept.`
+Exit status: 0 all images were read, 1 the run could not be done, 2 the command line is wrong, 3 some images failed, 4 the deadline came before the end, 130 interrupted; what was done until then is kept.`
 }
 
 func (c *ocrCommand) Run(ctx context.Context, s *streams) error {

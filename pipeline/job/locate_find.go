@@ -65,9 +65,9 @@ func (f Finds) check() error {
 // MarshalJSON writes one as a string, several as a list.
 func (f Finds) MarshalJSON() ([]byte, error) {
 	if f.several() {
-		return marshal(f.List())
+		return Marshal(f.List())
 	}
-	return marshal(string(f))
+	return Marshal(string(f))
 }
 
 // UnmarshalJSON reads either.

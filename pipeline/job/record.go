@@ -205,7 +205,7 @@ func (r Record) MarshalJSON() ([]byte, error) {
 	if r.Warnings == nil {
 		r.Warnings = []string{}
 	}
-	return marshal(plain(r))
+	return Marshal(plain(r))
 }
 
 // Line returns the record as one line of records.jsonl, newline included. It
@@ -250,9 +250,9 @@ func ParseEntry(line []byte) (Entry, error) {
 	return e.Entry, e.Options.check()
 }
 
-// marshal is json.Marshal without escapes for HTML: records are for
+// Marshal is json.Marshal without escapes for HTML: records are for
 // programs and for people with grep, and "<" is common in text.
-func marshal(v any) ([]byte, error) {
+func Marshal(v any) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
@@ -286,7 +286,7 @@ func commands(r rune) bool {
 }
 
 func line(v any) ([]byte, error) {
-	b, err := marshal(v)
+	b, err := Marshal(v)
 	if err != nil {
 		return nil, err
 	}
