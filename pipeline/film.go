@@ -62,7 +62,7 @@ func (r *run) watch(ctx context.Context, w *work, item source.Item, send sender)
 		}
 	}
 	budget := cmp.Or(w.plan.Budget, r.specs.videoBudget)
-	most, err := r.specs.sceneFrames(o.Frames, budget)
+	most, err := r.specs.sceneFrames(w.plan.Frames, budget)
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +75,7 @@ func (r *run) watch(ctx context.Context, w *work, item source.Item, send sender)
 		return nil, Unnamed(err, item.File)
 	}
 	plan := video.PlanOptions{
-		Frames: most, Window: time.Duration(cmp.Or(o.Window, sceneWindow) * float64(time.Second)),
+		Frames: most, Window: time.Duration(cmp.Or(w.plan.Window, sceneWindow) * float64(time.Second)),
 		FPS: o.FPS, MinScene: leastScene, Keyframes: o.FastSeek,
 	}
 	if o.Scene > 0 {

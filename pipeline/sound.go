@@ -150,7 +150,7 @@ func (r *run) listen(ctx context.Context, w *work, item source.Item, send sender
 	defer rec.Close()
 	total := new(job.Heard)
 	w.record.Effective.Heard = total
-	cut := audio.Segments(time.Duration(cmp.Or(o.Segment, longestPiece)) * time.Second)
+	cut := audio.Segments(time.Duration(cmp.Or(w.plan.Segment, longestPiece)) * time.Second)
 	if o.Subtitles {
 		cut = audio.Subtitles()
 	}

@@ -23,10 +23,16 @@ type Setting struct {
 	// List is the question about all elements.
 	Prompt string `json:"prompt,omitempty"`
 	List   string `json:"list,omitempty"`
+	Plain  string `json:"plain,omitempty"`  // that of ocr without boxes; without it Prompt asks for any
 	Budget int    `json:"budget,omitempty"` // soft tokens an image, where the user sets none
 	// Budgets are those it was trained with, ascending; without them it is Budget alone or, where that is 0 too, all.
 	Budgets []int   `json:"budgets,omitempty"`
 	Boxes   []Boxes `json:"boxes,omitempty"` // what its answers locate, the default first
+
+	// What it was trained with, where the user sets nothing; as in Options.
+	Segment int     `json:"segment,omitempty"` // of transcribe
+	Window  float64 `json:"window,omitempty"`  // of caption
+	Frames  int     `json:"frames,omitempty"`  // of caption
 }
 
 const maxCheckpointFile = 1 << 20 // bytes: room for a prompt for every job
@@ -84,6 +90,12 @@ func (s Setting) check(j Job) error {
 	if err := s.checkFind(j); err != nil {
 		return err
 	}
+	if err := s.checkPlain(j); err != nil {
+		return err
+	}
+	if err := s.checkParts(j); err != nil {
+		return err
+	}
 	if !knownBudget(s.Budget) {
 		return fmt.Errorf("budget %d: want one of %v", s.Budget, vision.Budgets)
 	}
@@ -104,4 +116,34 @@ func (s Setting) check(j Job) error {
 		}
 	}
 	return nil
+}
+
+func (s Setting) checkPlain(j Job) error {
+	switch {
+	case s.Plain == "":
+		return nil
+	case !slices.Contains(j.Boxes, BoxesNone):
+		return fmt.Errorf("plain: %s has no question without boxes", j.Name)
+	case len(s.Plain) > maxPrompt:
+		return fmt.Errorf("plain of %d bytes: at most %d", len(s.Plain), maxPrompt)
+	case s.Prompt == "":
+		return fmt.Errorf("plain %.40q without a prompt", s.Plain)
+	case len(s.Boxes) > 0 && !slices.Contains(s.Boxes, BoxesNone):
+		return fmt.Errorf("plain %.40q, but boxes %v do not have %q", s.Plain, s.Boxes, BoxesNone)
+	}
+	return nil
+}
+
+// checkParts holds the lengths of what is asked about at once to those that a user may choose.
+func (s Setting) checkParts(j Job) error {
+	switch {
+	case s.Segment != 0 && j.Name != Transcribe.Name:
+		return fmt.Errorf("segment %d: only transcribe has segments", s.Segment)
+	case (s.Window != 0 || s.Frames != 0) && j.Name != Caption.Name:
+		return fmt.Errorf("window %v, frames %d: only caption has them", s.Window, s.Frames)
+	}
+	if err := (Listening{Segment: s.Segment}).check(); err != nil {
+		return err
+	}
+	return Watching{Window: s.Window, Frames: s.Frames}.check()
 }

@@ -187,6 +187,11 @@ type Plan struct {
 	MaxTokens int
 	SkipBlank bool // a page that is certainly empty is not asked about
 
+	// As in Options; 0: neither user nor checkpoint says.
+	Segment int
+	Window  float64
+	Frames  int
+
 	// Asks are the questions of a job that may have several about one image; Prompt is then all of them, a line each.
 	Asks []Ask
 }
@@ -232,12 +237,9 @@ func (j Job) Plan(o Options, c Checkpoint, m Medium) (Plan, error) {
 	if p.Boxes == "" && len(known) > 0 {
 		p.Boxes = known[0]
 	}
-	if p.Budget == 0 {
-		p.Budget = s.Budget
-	}
-	if p.MaxTokens == 0 {
-		p.MaxTokens = j.MaxTokens
-	}
+	p.Budget = cmp.Or(p.Budget, s.Budget)
+	p.Segment, p.Window, p.Frames = cmp.Or(o.Segment, s.Segment), cmp.Or(o.Window, s.Window), cmp.Or(o.Frames, s.Frames)
+	p.MaxTokens = cmp.Or(p.MaxTokens, j.MaxTokens)
 	if err := o.check(); err != nil {
 		return Plan{}, fmt.Errorf("%s: %w", j.Name, err)
 	}
@@ -274,6 +276,9 @@ func (j Job) Plan(o Options, c Checkpoint, m Medium) (Plan, error) {
 			return Plan{}, fmt.Errorf("%s: %s: this checkpoint knows one prompt only, %q", j.Name, worded, s.Prompt)
 		}
 		p.Prompt = s.Prompt
+		if p.Boxes == BoxesNone {
+			p.Prompt = cmp.Or(s.Plain, s.Prompt)
+		}
 		return p, nil
 	}
 	o.Boxes = p.Boxes
