@@ -1,5 +1,5 @@
 # make build   bin/facet, and bin/facet-media where FFmpeg's headers are found
-# make demo    build, read the sample pages, show text, boxes and pictures
+# make demo    build, do each job on a few samples, show what was found and pictures with the boxes
 # make test    format, vet, tests, builds without cgo and for other systems
 #
 # Both do the set-up they need. CGO_ENABLED=0 in front of either uses the portable
@@ -23,10 +23,15 @@ build: setup
 	@$(GO) build -o bin/facet ./cmd/facet
 	@if scripts/have-libav; then $(GO) build -tags libav -o bin/facet-media ./cmd/facet-media; else rm -f bin/facet-media; echo "$(LEFT_OUT)"; fi
 
+SAMPLES = fixtures/nano/heldout
+
 demo: build
 	@rm -rf out/demo
-	@bin/facet ocr fixtures/nano/heldout/ocr_0*.png --out out/demo --format jsonl,txt,overlay
-	@$(GO) run ./scripts/demo out/demo
+	@bin/facet ocr $(SAMPLES)/ocr_0*.png --out out/demo/ocr --format jsonl,txt,overlay
+	@cd $(SAMPLES) && $(CURDIR)/bin/facet locate locate.jsonl --limit 8 --out $(CURDIR)/out/demo/locate --format jsonl,overlay
+	@bin/facet transcribe $(SAMPLES)/transcribe_0*.wav --out out/demo/transcribe --format jsonl,srt
+	@bin/facet caption $(SAMPLES)/caption_0*.png $$(test ! -x bin/facet-media || echo $(SAMPLES)/caption_0*.mp4 --with-speech) --out out/demo/caption
+	@$(GO) run ./scripts/demo out/demo/ocr out/demo/locate out/demo/transcribe out/demo/caption
 
 test: setup
 	@bad=$$("$$($(GO) env GOROOT)/bin/gofmt" -l .) && if [ -n "$$bad" ]; then echo "not formatted by gofmt:"; echo "$$bad"; exit 1; fi

@@ -10,7 +10,7 @@ import (
 // A picture that was encoded lately is not encoded again, and its soft tokens are the same.
 func TestEncoderCache(t *testing.T) {
 	m, plain := open(t, "nano", Options{}), open(t, "nano", Options{EncoderCache: -1})
-	p := patches(t, m, "nano/heldout/ocr_00.png", 70)
+	p := patches(t, m, "pages/ocr_00.png", 70)
 	var got []*SoftTokens
 	for range 2 {
 		soft, err := m.EncodeImage(p)

@@ -75,26 +75,26 @@ func TestFastSoftTokens(t *testing.T) {
 func TestFastNano(t *testing.T) {
 	m := open(t, "nano", Options{Precision: Fast})
 	tokens, left := 0, 0
-	pages := heldOut(t)
-	for _, page := range pages {
-		for i, id := range page.answer(t, m) {
-			if id == page.OutputIDs[i] {
+	inputs := heldOut(t)
+	for _, in := range inputs {
+		for i, id := range in.answer(t, m) {
+			if id == in.OutputIDs[i] {
 				tokens++
 				continue
 			}
 			left++
 			// Half a unit of bfloat16 of logits around 10.
-			if page.Margin[i] >= 10*0x1p-9 {
-				t.Errorf("%s: token %d is %d, want %d, with a margin of %g", page.File, i, id, page.OutputIDs[i], page.Margin[i])
+			if in.Margin[i] >= 10*0x1p-9 {
+				t.Errorf("%s: token %d is %d, want %d, with a margin of %g", in.File, i, id, in.OutputIDs[i], in.Margin[i])
 			} else {
-				t.Logf("%s: token %d is %d, want %d, with a margin of %g", page.File, i, id, page.OutputIDs[i], page.Margin[i])
+				t.Logf("%s: token %d is %d, want %d, with a margin of %g", in.File, i, id, in.OutputIDs[i], in.Margin[i])
 			}
 			break
 		}
 	}
-	t.Logf("%d pages, %d tokens as the reference's, %d pages leave it", len(pages), tokens, left)
+	t.Logf("%d inputs, %d tokens as the reference's, %d leave it", len(inputs), tokens, left)
 	if left > 12 {
-		t.Errorf("%d of %d pages leave the reference's reply, at most 12 of 60 expected", left, len(pages))
+		t.Errorf("%d of %d leave the reference's reply, at most 12 of 70 expected", left, len(inputs))
 	}
 }
 

@@ -4,15 +4,17 @@ import (
 	"context"
 	"encoding/json"
 	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 
+	"facet/audio"
 	"facet/fixtures"
 	"facet/vision"
 )
 
-// greedyPage is one line of hf_greedy.jsonl: what transformers answers for a held-out page.
-type greedyPage struct {
+// greedyInput is one line of hf_greedy.jsonl: what transformers answers about a held-out input.
+type greedyInput struct {
 	File      string    `json:"file"`
 	Prompt    string    `json:"prompt"`
 	Budget    int       `json:"budget"`
@@ -21,74 +23,105 @@ type greedyPage struct {
 	Margin    []float64 `json:"margin"`
 }
 
-// heldOut lists the held-out pages with what the reference answers.
-func heldOut(t *testing.T) []greedyPage {
+// heldOut lists the held-out pages, interfaces, scenes and recordings with what the reference answers. Clips need another
+// program to be read: package main compares those.
+func heldOut(t *testing.T) []greedyInput {
 	t.Helper()
 	f, err := os.Open(fixtures.Path("nano/heldout/hf_greedy.jsonl"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	var pages []greedyPage
+	var inputs []greedyInput
 	for d := json.NewDecoder(f); d.More(); {
-		var page greedyPage
-		if err := d.Decode(&page); err != nil {
+		var in greedyInput
+		if err := d.Decode(&in); err != nil {
 			t.Fatal(err)
 		}
-		pages = append(pages, page)
+		if filepath.Ext(in.File) != ".mp4" {
+			inputs = append(inputs, in)
+		}
 	}
-	if len(pages) != 60 {
-		t.Fatalf("%d pages, want 60", len(pages))
+	if len(inputs) != 70 {
+		t.Fatalf("%d inputs, want 70", len(inputs))
 	}
-	return pages
+	return inputs
 }
 
-// answer prepares a page, checks the ids of its prompt, and generates the reply.
-func (page *greedyPage) answer(t *testing.T, m *Model) []int32 {
+// recording is a file of sound as the model hears it.
+func recording(t *testing.T, m *Model, name string) *audio.Features {
 	t.Helper()
-	soft, err := m.EncodeImages([]*vision.Patches{patches(t, m, "nano/heldout/"+page.File, page.Budget)})
+	f, err := os.Open(fixtures.Path(name))
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := m.RawPrompt(page.Prompt, Media{Images: soft})
+	defer f.Close()
+	s, err := audio.Open(name, f)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(p.IDs, page.InputIDs) {
-		t.Fatalf("%s: input ids %v, want %v", page.File, p.IDs, page.InputIDs)
+	spec, _ := m.AudioSpec()
+	pcm, cut, err := audio.ReadMono(s, spec.SampleRate, audio.Mix, spec.MaxSamples)
+	if err != nil || cut {
+		t.Fatalf("%s: cut %v, %v", name, cut, err)
 	}
-	reply, err := m.Generate(context.Background(), Request{Prompt: p, MaxTokens: len(page.OutputIDs)})
+	return audio.NewExtractor(spec).Features(pcm)
+}
+
+// answer prepares an input, checks the ids of its prompt, and generates the reply.
+func (in *greedyInput) answer(t *testing.T, m *Model) []int32 {
+	t.Helper()
+	var media Media
+	var err error
+	if filepath.Ext(in.File) == ".wav" {
+		var soft *SoftTokens
+		soft, err = m.EncodeAudio(recording(t, m, "nano/heldout/"+in.File))
+		media.Audio = []*SoftTokens{soft}
+	} else {
+		media.Images, err = m.EncodeImages([]*vision.Patches{patches(t, m, "nano/heldout/"+in.File, in.Budget)})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := m.RawPrompt(in.Prompt, media)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(p.IDs, in.InputIDs) {
+		t.Fatalf("%s: input ids %v, want %v", in.File, p.IDs, in.InputIDs)
+	}
+	reply, err := m.Generate(context.Background(), Request{Prompt: p, MaxTokens: len(in.OutputIDs)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return reply.IDs()
 }
 
-// The nano checkpoint's replies to its held-out pages are those of transformers, from
+// The nano checkpoint's replies to what was held out of its training are those of transformers, from
 // the file's bytes to the last id. An id may differ where the reference's margin is
 // under 0.002, which is rounding; what follows it is then another reply.
 func TestNanoEqualsReference(t *testing.T) {
 	m := open(t, "nano", Options{})
 	rounded := 0
-	for _, page := range heldOut(t) {
-		ids := page.answer(t, m)
-		if slices.Equal(ids, page.OutputIDs) {
+	for _, in := range heldOut(t) {
+		ids := in.answer(t, m)
+		if slices.Equal(ids, in.OutputIDs) {
 			continue
 		}
 		i := 0
-		for i < len(ids) && ids[i] == page.OutputIDs[i] {
+		for i < len(ids) && ids[i] == in.OutputIDs[i] {
 			i++
 		}
 		switch {
 		case i == len(ids):
-			t.Errorf("%s: ends after %d tokens, want %d", page.File, i, len(page.OutputIDs))
-		case page.Margin[i] >= 0.002:
-			t.Errorf("%s: token %d is %d, want %d, with a margin of %g", page.File, i, ids[i], page.OutputIDs[i], page.Margin[i])
+			t.Errorf("%s: ends after %d tokens, want %d", in.File, i, len(in.OutputIDs))
+		case in.Margin[i] >= 0.002:
+			t.Errorf("%s: token %d is %d, want %d, with a margin of %g", in.File, i, ids[i], in.OutputIDs[i], in.Margin[i])
 		default:
 			rounded++
 		}
 	}
-	if rounded > 2 { // 12 of the 2,969 margins are this small, and few of those flip
+	if rounded > 2 {
 		t.Errorf("%d replies leave the reference's at a small margin", rounded)
 	}
 }

@@ -40,7 +40,7 @@ func TestAccounting(t *testing.T) {
 	random := rand.New(rand.NewPCG(5, 6))
 	wantFailed := 0
 	for i := range count {
-		path := page(fmt.Sprintf("%02d", random.IntN(20)))
+		path := page(fmt.Sprintf("%02d", random.IntN(10)))
 		switch n := random.IntN(120); {
 		case n < len(bad):
 			path = bad[n]

@@ -50,7 +50,6 @@ func (p *Pipeline) Estimate(ctx context.Context, inputs Inputs, most int) (Estim
 		return e, err
 	}
 	quiet := *p
-	quiet.Progress = nil
 	limit := pagesToMeasure
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

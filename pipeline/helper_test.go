@@ -10,8 +10,8 @@ import (
 	"facet/vision/still"
 )
 
-// page is a held-out page of the nano checkpoint, by number.
-func page(n string) string { return fixtures.Path("nano/heldout/ocr_" + n + ".png") }
+// page is a page of plain text, by number.
+func page(n string) string { return fixtures.Path("pages/ocr_" + n + ".png") }
 
 // put writes a file below dir and the folders on the way.
 func put(t *testing.T, dir, name, content string) string {

@@ -36,7 +36,7 @@ func TestLocateSeveral(t *testing.T) {
 		p := scripted(job.Locate, job.Options{Find: find}, s)
 		p.checkpoint = job.Checkpoint{Jobs: map[string]job.Setting{"locate": {Prompt: "Find: {find}", Budget: 70, Budgets: []int{70, 140}}}}
 		p.Stills = stills(t)
-		results, _ := collect(t, p, items(fixtures.Path("nano/heldout/ui_44.png")))
+		results, _ := collect(t, p, items(fixtures.Path("pages/ocr_04.png")))
 		if len(results) != 1 || results[0].Err != nil {
 			t.Fatalf("%+v", results)
 		}

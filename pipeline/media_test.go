@@ -554,7 +554,7 @@ func TestTranscribeCompressed(t *testing.T) {
 	s := &script{say: func(*question, int) (string, job.Finish) { return "Beep.", job.FinishStop }}
 	p := scripted(job.Transcribe, job.Options{}, s)
 	p.Video = decoder
-	in := items(fixtures.Path("video/beep.mp3"), fixtures.Path("video/beep.opus"), fixtures.Path("nano/heldout/ocr_00.png"), put(t, t.TempDir(), "text.mp3", "This is text."))
+	in := items(fixtures.Path("video/beep.mp3"), fixtures.Path("video/beep.opus"), fixtures.Path("pages/ocr_00.png"), put(t, t.TempDir(), "text.mp3", "This is text."))
 	results, _ := collect(t, p, in)
 	for _, r := range results[:2] {
 		if r.Record == nil || len(r.Record.Segments) == 0 || r.Record.Segments[0].Text != "Beep." {

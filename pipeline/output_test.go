@@ -18,6 +18,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"facet/fixtures"
 	"facet/pipeline/job"
 	"facet/pipeline/source"
 )
@@ -282,7 +283,7 @@ func TestRunIntoOutput(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "out")
 	in := items("missing")
 	for n := range 20 {
-		in = append(in, item(page(fmt.Sprintf("%02d", n)), nil))
+		in = append(in, item(fixtures.Path(fmt.Sprintf("nano/heldout/ocr_%02d.png", n)), nil))
 	}
 	out := open(t, len(in), OutputOptions{Path: dir})
 	ctx, cancel := context.WithCancel(t.Context())

@@ -231,7 +231,7 @@ func TestRunOptionsOfItems(t *testing.T) {
 		of(nil, same),
 		of(&job.Options{MaxTokens: 100}, same),
 		of(nil, func(i *source.Item) { i.ID, i.Job = "a3997e6fed3b1e7e", "ocr" }),
-		of(&job.Options{Boxes: job.BoxesNone}, same),
+		of(&job.Options{Language: "German"}, same),
 		of(nil, func(i *source.Item) { i.Page = 1 }),
 		of(nil, func(i *source.Item) { i.Job = "caption" }),
 		of(nil, func(i *source.Item) { i.ID = "x" }),
@@ -243,7 +243,7 @@ func TestRunOptionsOfItems(t *testing.T) {
 	if r := results[1].Record; r.Finish != job.FinishStop || r.Effective.Seed != 5 {
 		t.Errorf("got %+v", r)
 	}
-	if got := results[3].Options; got != (job.Options{Boxes: job.BoxesNone, MaxTokens: 3, Seed: 5}) {
+	if got := results[3].Options; got != (job.Options{Language: "German", MaxTokens: 3, Seed: 5}) {
 		t.Errorf("done with %+v", got)
 	}
 	if results[2].Err != nil {
@@ -397,7 +397,12 @@ func TestNewErrors(t *testing.T) {
 		}
 	}
 
-	_, err = New(Settings{Model: m, Job: job.Caption, Options: job.Options{Watching: job.Watching{WithSpeech: true}}})
+	deaf, err := model.Open(fixtures.Path("golden/checkpoints/tiny-dense"), model.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer deaf.Close()
+	_, err = New(Settings{Model: deaf, Job: job.Caption, Options: job.Options{Watching: job.Watching{WithSpeech: true}}})
 	if !errors.As(err, &option) || !strings.Contains(err.Error(), "with_speech: this checkpoint takes no sound") {
 		t.Errorf("got %v", err)
 	}

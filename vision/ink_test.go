@@ -100,8 +100,8 @@ func TestInkSmallPrint(t *testing.T) {
 
 // The pages of text are not empty, and their labels hold their ink.
 func TestInkOfPages(t *testing.T) {
-	for _, name := range []string{"ocr_00.png", "ocr_03.png", "ocr_11.png"} {
-		data, err := os.ReadFile(fixtures.Path("nano/heldout/" + name))
+	for _, name := range []string{"ocr_00.png", "ocr_03.png", "ocr_08.png"} {
+		data, err := os.ReadFile(fixtures.Path("pages/" + name))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -41,7 +42,8 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("NANO", fixtures.Path("nano"))
-			e.Setenv("PAGES", fixtures.Path("nano/heldout"))
+			e.Setenv("PAGES", fixtures.Path("pages"))
+			e.Setenv("HELDOUT", fixtures.Path("nano/heldout"))
 			e.Setenv("GOLDEN", fixtures.Path("golden"))
 			e.Setenv("TINY", fixtures.Path("golden/checkpoints"))
 			e.Setenv("MEDIA", fixtures.Path("video"))
@@ -66,6 +68,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status":    status,
 			"json":      jsonValue,
+			"bound":     bound,
 			"lines":     lines,
 			"head":      head,
 			"png":       pngHeader,
@@ -103,14 +106,35 @@ func jsonValue(ts *testscript.TestScript, neg bool, args []string) {
 	if neg && len(args) != 2 || !neg && len(args) != 3 {
 		ts.Fatalf("usage: [!] json file path [want]")
 	}
+	v, missing := jsonAt(ts, args[0], args[1])
+	if neg && missing != "" {
+		return
+	}
+	if neg {
+		ts.Fatalf("%s: %s is %v", args[0], args[1], v)
+	}
+	if missing != "" {
+		ts.Fatalf("%s", missing)
+	}
+	got, ok := v.(string)
+	if !ok {
+		got = compact(ts, v)
+	}
+	if got != args[2] {
+		ts.Fatalf("%s: %s is %s, want %s", args[0], args[1], got, args[2])
+	}
+}
+
+// jsonAt is the value at a path of a file of JSON, or what says that there is none. Of several values the first part is the number of one.
+func jsonAt(ts *testscript.TestScript, file, path string) (value any, missing string) {
 	var values []any
-	for d := json.NewDecoder(strings.NewReader(ts.ReadFile(args[0]))); ; {
+	for d := json.NewDecoder(strings.NewReader(ts.ReadFile(file))); ; {
 		d.UseNumber()
 		var v any
 		if err := d.Decode(&v); err == io.EOF {
 			break
 		} else if err != nil {
-			ts.Fatalf("%s: %v", args[0], err)
+			ts.Fatalf("%s: %v", file, err)
 		}
 		values = append(values, v)
 	}
@@ -118,7 +142,7 @@ func jsonValue(ts *testscript.TestScript, neg bool, args []string) {
 	if len(values) == 1 {
 		v = values[0]
 	}
-	for key := range strings.SplitSeq(args[1], ".") {
+	for key := range strings.SplitSeq(path, ".") {
 		ok := false
 		switch parent := v.(type) {
 		case map[string]any:
@@ -128,22 +152,29 @@ func jsonValue(ts *testscript.TestScript, neg bool, args []string) {
 				v, ok = parent[i], true
 			}
 		}
-		if !ok && neg {
-			return
-		}
 		if !ok {
-			ts.Fatalf("%s: no %s in %s: %v", args[0], key, args[1], v)
+			return nil, fmt.Sprintf("%s: no %s in %s: %v", file, key, path, v)
 		}
 	}
-	if neg {
-		ts.Fatalf("%s: %s is %v", args[0], args[1], v)
+	return v, ""
+}
+
+// bound holds a number at a path of a file of JSON to a least or a most.
+func bound(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 4 || args[2] != "least" && args[2] != "most" {
+		ts.Fatalf("usage: bound file path least|most number")
 	}
-	got, ok := v.(string)
-	if !ok {
-		got = compact(ts, v)
+	v, missing := jsonAt(ts, args[0], args[1])
+	if missing != "" {
+		ts.Fatalf("%s", missing)
 	}
-	if got != args[2] {
-		ts.Fatalf("%s: %s is %s, want %s", args[0], args[1], got, args[2])
+	got, err := strconv.ParseFloat(fmt.Sprint(v), 64)
+	ts.Check(err)
+	want, err := strconv.ParseFloat(args[3], 64)
+	ts.Check(err)
+	ts.Logf("%s %v, at %s %v", args[1], got, args[2], want)
+	if got != want && (got > want) != (args[2] == "least") {
+		ts.Fatalf("%s: %s is %v, want at %s %v", args[0], args[1], got, args[2], want)
 	}
 }
 

@@ -31,7 +31,7 @@ func TestPeakMemory(t *testing.T) {
 		}
 		files += info.Size()
 	}
-	answer := exec.Command("facet", "generate", "--model", text, "--raw", "--image", fixtures.Path("nano/heldout/ocr_03.png"),
+	answer := exec.Command("facet", "generate", "--model", text, "--raw", "--image", fixtures.Path("pages/ocr_03.png"),
 		"--budget", "70", "--max-tokens", "4", "--ignore-eos", "<bos>What is this?<|image|>")
 	if out, err := answer.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)

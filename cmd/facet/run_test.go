@@ -52,7 +52,7 @@ func TestRunFullDisk(t *testing.T) {
 		"inspect memory --json",
 		"bench --prompt 8 --gen 2 --rounds 1 --budgets 70",
 		"generate hello --max-tokens 1",
-		"ocr " + fixtures.Path("nano/heldout/ocr_00.png"),
+		"ocr " + fixtures.Path("pages/ocr_00.png"),
 	} {
 		var stderr bytes.Buffer
 		status := run(strings.Fields(args), strings.NewReader(""), full, &stderr)

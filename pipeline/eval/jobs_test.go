@@ -11,7 +11,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"facet/fixtures"
 	"facet/pipeline/job"
 )
 
@@ -126,37 +125,6 @@ func TestLocateScore(t *testing.T) {
 	}
 	if _, err := Locate([]Label{labels[0], labels[0]}, run); err == nil || !strings.Contains(err.Error(), "are both for a.png") {
 		t.Errorf("two labels: %v", err)
-	}
-}
-
-// The figures of fixtures/nano/MODEL_CARD.md for locate in fp32, which another program computed.
-func TestNanoCardOfLocate(t *testing.T) {
-	labels, err := ReadLabels(fixtures.Path("nano/heldout/labels.jsonl"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var run Run
-	data, err := os.ReadFile(fixtures.Path("nano/heldout/hf_greedy.jsonl"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range bytes.Lines(data) {
-		var g struct{ File, Task, Output string }
-		if err := json.Unmarshal(line, &g); err != nil {
-			t.Fatal(err)
-		}
-		if g.Task == "locate" {
-			rec := job.Record{Job: g.Task, Source: job.Source{Path: g.File}}
-			job.Locate.Read(&rec, []job.Reply{{Tokens: job.Plain(g.Output), Finish: job.FinishStop, Width: 640, Height: 480, Find: "it"}})
-			run.Records = append(run.Records, rec)
-		}
-	}
-	s, err := Locate(labels, run)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(s.Items) == 0 || s.Present != 16 || s.Absent != 0 || s.BoxAt50 != 7.0/16 || math.Abs(s.MeanIoU-0.39) > 0.005 || s.JSONValid != 1 {
-		t.Errorf("%+v; the card has 16 images, 43.8 %%, 0.39, 100 %%", s)
 	}
 }
 

@@ -18,10 +18,20 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-// nano reads what transformers answered for the held-out pages, as a run
-// would hold it.
-func nano(t *testing.T) Run {
+// nano reads what transformers answered about the held-out inputs of a job, as a run would hold it.
+func nano(t *testing.T, j job.Job) ([]Label, Run) {
 	t.Helper()
+	all, err := ReadLabels(fixtures.Path("nano/heldout/labels.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	find := map[string]string{}
+	var labels []Label
+	for _, l := range all {
+		if l.Task == j.Name {
+			labels, find[l.File] = append(labels, l), l.Find
+		}
+	}
 	f, err := os.Open(fixtures.Path("nano/heldout/hf_greedy.jsonl"))
 	if err != nil {
 		t.Fatal(err)
@@ -35,23 +45,37 @@ func nano(t *testing.T) Run {
 		if err := json.Unmarshal(s.Bytes(), &g); err != nil {
 			t.Fatal(err)
 		}
+		if g.Task != j.Name {
+			continue
+		}
+		medium := map[string]job.Medium{".png": job.Image, ".wav": job.Sound, ".mp4": job.Film}[filepath.Ext(g.File)]
 		rec := job.Record{Job: g.Task, Source: job.Source{Path: "some/where/" + g.File}}
-		job.OCR.Read(&rec, []job.Reply{{Tokens: job.Plain(g.Output), Finish: job.FinishStop, Width: 640, Height: 480}})
+		j.Read(&rec, []job.Reply{{Tokens: job.Plain(g.Output), Finish: job.FinishStop, Medium: medium, Width: 640, Height: 480, End: 8, Find: find[g.File]}})
 		run.Records = append(run.Records, rec)
 	}
-	return run
+	return labels, run
 }
 
-// The figures of fixtures/nano/MODEL_CARD.md for ocr in fp32, which another
-// program computed: make/nano/metrics.py. The card rounds to the last place
-// given here. That program does not match one to one, which makes no
-// difference on these pages.
+// The figures of the reference's answers, which another program counts as well: make/nano/evaluate.py with scores.py. It does not
+// match boxes one to one, which makes no difference here.
 func TestNanoCard(t *testing.T) {
-	labels, err := ReadLabels(fixtures.Path("nano/heldout/labels.jsonl"))
+	labels, run := nano(t, job.OCR)
+	pages, err := OCR(labels, run)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := OCR(labels, nano(t))
+	labels, run = nano(t, job.Locate)
+	finds, err := Locate(labels, run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	labels, run = nano(t, job.Transcribe)
+	words, err := Transcribe(labels, run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	labels, run = nano(t, job.Caption)
+	captions, err := Caption(labels, run)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,18 +83,20 @@ func TestNanoCard(t *testing.T) {
 		name              string
 		got, want, within float64
 	}{
-		{"images", float64(len(s.Pages)), 44, 0},
-		{"CER", s.CharacterErrorRate, 0.045, 0.001}, // 4.55 %, which the card cuts to 4.5 %
-		{"line recall", s.LineRecall, 0.984, 0.0005},
-		{"mean IoU", s.MeanIoU, 0.82, 0.005},
-		{"text exact and IoU>=0.5", s.LinesExact, 0.800, 0.0005},
-		{"JSON valid", s.JSONValid, 1, 0},
-		{"missing", float64(len(s.Missing)), 0, 0},
-		// Counts that the card's figures are made of, by metrics.py.
-		{"edits", float64(s.Edits), 89, 0},
-		{"characters", float64(s.Characters), 1956, 0},
-		{"boxes", float64(s.Boxes), 126, 0},
-		{"pages exact", s.PagesExact, 0.6364, 0.00005},
+		{"pages", float64(len(pages.Pages)), 20, 0},
+		{"character error rate", pages.CharacterErrorRate, 0.0615, 0.00005},
+		{"line recall", pages.LineRecall, 0.957, 0.0005},
+		{"JSON valid", pages.JSONValid, 1, 0},
+		{"present", float64(finds.Present), 15, 0},
+		{"found", finds.Found, 0.867, 0.0005},
+		{"absent", float64(finds.Absent), 5, 0},
+		{"empty", finds.Empty, 1, 0.0005},
+		{"word error rate", words.WordErrorRate, 0.0201, 0.00005},
+		{"shape", captions.Facets["shape"].Share, 0.95, 0.0005},
+		{"colour", captions.Facets["colour"].Share, 1, 0.0005},
+		{"count", captions.Facets["count"].Share, 0.9, 0.0005},
+		{"motion", captions.Facets["motion"].Share, 0.5, 0.0005},
+		{"on_screen_text", captions.Facets["on_screen_text"].Share, 0, 0.0005},
 	} {
 		if !(math.Abs(c.got-c.want) <= c.within) {
 			t.Errorf("%s: got %v, want %v within %v", c.name, c.got, c.want, c.within)
@@ -78,7 +104,7 @@ func TestNanoCard(t *testing.T) {
 	}
 
 	var b bytes.Buffer
-	if err := s.WriteTable(&b, false); err != nil {
+	if err := pages.WriteTable(&b, false); err != nil {
 		t.Fatal(err)
 	}
 	golden := filepath.Join("testdata", "nano.txt")

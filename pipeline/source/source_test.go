@@ -15,7 +15,7 @@ import (
 var images = Options{Media: job.OCR.Media}
 
 // page is a held-out page of the nano checkpoint, by number.
-func page(n string) string { return fixtures.Path("nano/heldout/ocr_" + n + ".png") }
+func page(n string) string { return fixtures.Path("pages/ocr_" + n + ".png") }
 
 // put writes a file below dir and the folders on the way.
 func put(t testing.TB, dir, name, content string) string {

@@ -226,7 +226,7 @@ func TestMemory(t *testing.T) {
 	if !errors.As(err, &died) || !strings.Contains(err.Error(), "page 1: the decoder needed more than its 64 MiB") {
 		t.Errorf("got %v", err)
 	}
-	samePixels(t, d, 1, [2]int{480, 336}, heldout(t, 0))
+	samePixels(t, d, 1, [2]int{480, 336}, scan(t, 0))
 }
 
 // The decoder is shut in before it reads, as far as the kernel can.
@@ -248,7 +248,7 @@ func TestSandbox(t *testing.T) {
 		t.Errorf("%v, where %+v", err, r)
 	}
 	if r.Full() {
-		samePixels(t, open(t, "two.pdf", o), 1, [2]int{480, 336}, heldout(t, 0))
+		samePixels(t, open(t, "two.pdf", o), 1, [2]int{480, 336}, scan(t, 0))
 	}
 }
 

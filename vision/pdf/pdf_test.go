@@ -61,7 +61,7 @@ func TestScan(t *testing.T) {
 		if page != want {
 			t.Errorf("page %+v, want %+v", page, want)
 		}
-		samePixels(t, d, n+1, page.Picture, heldout(t, n))
+		samePixels(t, d, n+1, page.Picture, scan(t, n))
 	}
 }
 
@@ -70,7 +70,7 @@ func TestPassword(t *testing.T) {
 	o := options()
 	o.Password = "open sesame"
 	d := open(t, "locked.pdf", o)
-	samePixels(t, d, 1, [2]int{480, 336}, heldout(t, 0))
+	samePixels(t, d, 1, [2]int{480, 336}, scan(t, 0))
 	for password, want := range map[string]string{"": "--password", "no": "wrong"} {
 		o.Password = password
 		_, err := pdf.Open(t.Context(), fixtures.Path("pdf/locked.pdf"), o)
@@ -85,7 +85,7 @@ func TestPassword(t *testing.T) {
 // askew, is drawn like anything else.
 func TestTurnedScan(t *testing.T) {
 	d := open(t, "turned.pdf", options())
-	whole := heldout(t, 0)
+	whole := scan(t, 0)
 	for n := 1; n <= 2; n++ {
 		page, err := d.Page(t.Context(), n)
 		if err != nil {
@@ -113,9 +113,9 @@ func TestTurnedScan(t *testing.T) {
 	}
 }
 
-func heldout(t *testing.T, n int) *vision.Image {
+func scan(t *testing.T, n int) *vision.Image {
 	t.Helper()
-	data, err := os.ReadFile(fixtures.Path(fmt.Sprintf("nano/heldout/ocr_%02d.png", n)))
+	data, err := os.ReadFile(fixtures.Path(fmt.Sprintf("pages/ocr_%02d.png", n)))
 	if err != nil {
 		t.Fatal(err)
 	}
