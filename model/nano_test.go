@@ -24,7 +24,7 @@ type greedyInput struct {
 }
 
 // heldOut lists the held-out pages, interfaces, scenes and recordings with what the reference answers. Clips need another
-// program to be read: package main compares those.
+// program to be read: cmd/facet compares those.
 func heldOut(t *testing.T) []greedyInput {
 	t.Helper()
 	f, err := os.Open(fixtures.Path("nano/heldout/hf_greedy.jsonl"))

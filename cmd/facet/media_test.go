@@ -1,8 +1,12 @@
 package main
 
 import (
+	"bytes"
+	"encoding/json"
 	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -39,5 +43,62 @@ func TestChooseFrames(t *testing.T) {
 		if len(got.at) != c.n || len(got.ticks) != c.n || !slices.Equal(got.at[:len(c.want)], c.want) {
 			t.Errorf("%d frames, %v a second: %d of them at %v, want %d beginning with %v", c.frames, c.fps, len(got.at), got.at, c.n, c.want)
 		}
+	}
+}
+
+// nano's replies to its held-out clips are those of transformers, from the file's bytes to the last id.
+func TestNanoClipsEqualReference(t *testing.T) {
+	program := fixtures.Path("../bin/facet-media")
+	if _, err := os.Stat(program); err != nil {
+		t.Skip("facet-media is not built: make build")
+	}
+	t.Setenv("FACET_MEDIA", program)
+	t.Setenv("FACET_MODEL", fixtures.Path("nano"))
+	f, err := os.Open(fixtures.Path("nano/heldout/hf_greedy.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	type reply struct {
+		Input  []int32 `json:"input_ids"`
+		Output []int32 `json:"output_ids"`
+	}
+	clips := 0
+	for d := json.NewDecoder(f); d.More(); {
+		var want struct {
+			File, Prompt string
+			Margin       []float64
+			reply
+		}
+		if err := d.Decode(&want); err != nil {
+			t.Fatal(err)
+		}
+		if filepath.Ext(want.File) != ".mp4" {
+			continue
+		}
+		clips++
+		var out, stderr bytes.Buffer
+		args := []string{"generate", "--raw", "--json", "--video", fixtures.Path("nano/heldout/" + want.File), "--frames", "4", "--video-budget", "70", want.Prompt}
+		if status := run(args, strings.NewReader(""), &out, &stderr); status != 0 {
+			t.Fatalf("%s: status %d: %s", want.File, status, &stderr)
+		}
+		var got reply
+		if err := json.Unmarshal(out.Bytes(), &got); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(got.Input, want.Input) {
+			t.Errorf("%s: input ids %v, want %v", want.File, got.Input, want.Input)
+		}
+		for i, id := range want.Output {
+			if i >= len(got.Output) || got.Output[i] != id {
+				if want.Margin[i] >= 0.002 { // what is closer is rounding, and what follows is another reply
+					t.Errorf("%s: ids %v, want %v: token %d won by %g", want.File, got.Output, want.Output, i, want.Margin[i])
+				}
+				break
+			}
+		}
+	}
+	if clips != 10 {
+		t.Errorf("%d clips, want 10", clips)
 	}
 }

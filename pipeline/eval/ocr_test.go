@@ -18,8 +18,8 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-// nano reads what transformers answered about the held-out inputs of a job, as a run would hold it.
-func nano(t *testing.T, j job.Job) ([]Label, Run) {
+// scored counts what transformers answered about the held-out inputs of a job, as a run would hold it.
+func scored[S any](t *testing.T, j job.Job, score func([]Label, Run) (S, error)) S {
 	t.Helper()
 	all, err := ReadLabels(fixtures.Path("nano/heldout/labels.jsonl"))
 	if err != nil {
@@ -53,32 +53,18 @@ func nano(t *testing.T, j job.Job) ([]Label, Run) {
 		j.Read(&rec, []job.Reply{{Tokens: job.Plain(g.Output), Finish: job.FinishStop, Medium: medium, Width: 640, Height: 480, End: 8, Find: find[g.File]}})
 		run.Records = append(run.Records, rec)
 	}
-	return labels, run
+	result, err := score(labels, run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return result
 }
 
 // The figures of the reference's answers, which another program counts as well: make/nano/evaluate.py with scores.py. It does not
 // match boxes one to one, which makes no difference here.
 func TestNanoCard(t *testing.T) {
-	labels, run := nano(t, job.OCR)
-	pages, err := OCR(labels, run)
-	if err != nil {
-		t.Fatal(err)
-	}
-	labels, run = nano(t, job.Locate)
-	finds, err := Locate(labels, run)
-	if err != nil {
-		t.Fatal(err)
-	}
-	labels, run = nano(t, job.Transcribe)
-	words, err := Transcribe(labels, run)
-	if err != nil {
-		t.Fatal(err)
-	}
-	labels, run = nano(t, job.Caption)
-	captions, err := Caption(labels, run)
-	if err != nil {
-		t.Fatal(err)
-	}
+	pages, finds := scored(t, job.OCR, OCR), scored(t, job.Locate, Locate)
+	words, captions := scored(t, job.Transcribe, Transcribe), scored(t, job.Caption, Caption)
 	for _, c := range []struct {
 		name              string
 		got, want, within float64
@@ -87,6 +73,11 @@ func TestNanoCard(t *testing.T) {
 		{"character error rate", pages.CharacterErrorRate, 0.0615, 0.00005},
 		{"line recall", pages.LineRecall, 0.957, 0.0005},
 		{"JSON valid", pages.JSONValid, 1, 0},
+		{"edits", float64(pages.Edits), 58, 0},
+		{"characters", float64(pages.Characters), 943, 0},
+		{"lines", float64(pages.Lines), 70, 0},
+		{"missing", float64(len(pages.Missing)), 0, 0},
+		{"locate: JSON valid", finds.JSONValid, 1, 0},
 		{"present", float64(finds.Present), 15, 0},
 		{"found", finds.Found, 0.867, 0.0005},
 		{"absent", float64(finds.Absent), 5, 0},

@@ -14,7 +14,7 @@ import (
 
 var images = Options{Media: job.OCR.Media}
 
-// page is a held-out page of the nano checkpoint, by number.
+// page is a page of plain text, by number.
 func page(n string) string { return fixtures.Path("pages/ocr_" + n + ".png") }
 
 // put writes a file below dir and the folders on the way.

@@ -136,13 +136,12 @@ func place(b box) string {
 func (s span) String() string { return fmt.Sprintf("%.2f s – %.2f s", s.Start, s.End) }
 
 func showImages(w io.Writer, dir string) error {
-	found, err := filepath.Glob(filepath.Join(dir, "*.png"))
-	if err != nil || len(found) == 0 {
+	title := "\nimages with the boxes drawn:\n"
+	return filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
+		if err == nil && filepath.Ext(path) == ".png" {
+			fmt.Fprintf(w, "%s  %s\n", title, path)
+			title = ""
+		}
 		return err
-	}
-	fmt.Fprintf(w, "\nimages with the boxes drawn:\n")
-	for _, path := range found {
-		fmt.Fprintf(w, "  %s\n", path)
-	}
-	return nil
+	})
 }
