@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -25,6 +26,10 @@ func TestChooseFrames(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer clip.Close()
+	index, err := clip.Index(t.Context(), clip.Info().DefaultVideo())
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		frames int
 		fps    float64
@@ -42,6 +47,11 @@ func TestChooseFrames(t *testing.T) {
 		}
 		if len(got.at) != c.n || len(got.ticks) != c.n || !slices.Equal(got.at[:len(c.want)], c.want) {
 			t.Errorf("%d frames, %v a second: %d of them at %v, want %d beginning with %v", c.frames, c.fps, len(got.at), got.at, c.n, c.want)
+		}
+		for i, at := range got.at {
+			if want := index.TicksOf([]int{int(math.Round(at.Seconds() * 20))})[0]; got.ticks[i] != want {
+				t.Errorf("%d frames, %v a second: the one at %v is at tick %d, want %d", c.frames, c.fps, at, got.ticks[i], want)
+			}
 		}
 	}
 }
