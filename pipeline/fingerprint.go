@@ -39,16 +39,28 @@ func (p *Pipeline) Fingerprint() Fingerprint {
 				f[fmt.Sprintf("question of %s about %s", j.Name, medium)] = plan.Prompt
 			}
 		}
+		set := p.checkpoint.Jobs[j.Name]
+		set.Prompt, set.List, set.Plain, set.Budgets = "", "", "", nil // questions are there already, and what is allowed moves no answer
+		for name, value := range fields(set) {
+			f[fmt.Sprintf("%s of %s in the checkpoint", name, j.Name)] = value
+		}
 	}
-	options, err := json.Marshal(p.Options)
-	var fields map[string]json.RawMessage
+	maps.Copy(f, fields(p.Options))
+	return f
+}
+
+// fields returns the fields of a struct in JSON, by name.
+func fields(v any) map[string]string {
+	data, err := json.Marshal(v)
+	var raw map[string]json.RawMessage
 	if err == nil {
-		err = json.Unmarshal(options, &fields)
+		err = json.Unmarshal(data, &raw)
 	}
 	if err != nil {
-		panic("pipeline: options without JSON: " + err.Error())
+		panic("pipeline: settings without JSON: " + err.Error())
 	}
-	for name, value := range fields {
+	f := map[string]string{}
+	for name, value := range raw {
 		f[name] = string(value)
 	}
 	return f
