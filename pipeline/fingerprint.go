@@ -40,7 +40,7 @@ func (p *Pipeline) Fingerprint() Fingerprint {
 			}
 		}
 		set := p.checkpoint.Jobs[j.Name]
-		set.Prompt, set.List, set.Plain, set.Budgets = "", "", "", nil // questions are there already, and what is allowed moves no answer
+		set.Prompt, set.List, set.Plain = "", "", "" // which are there already, as questions
 		for name, value := range fields(set) {
 			f[fmt.Sprintf("%s of %s in the checkpoint", name, j.Name)] = value
 		}
